@@ -1,0 +1,98 @@
+package chain
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Source is a log to be verified. Its methods are called from several
+// goroutines at a time.
+type Source interface {
+	// Size returns the number of entries. It may grow later.
+	Size() (uint64, error)
+	// Entries calls f for each entry from index from on, ascending, and
+	// stops with f's error when f returns one. An entry that is not there is
+	// left out. The bytes are good until f returns.
+	Entries(from uint64, f func(index uint64, entry []byte) error) error
+	// Tile returns a full tile as it is stored, nil if it is not stored. The
+	// bytes are good until the next call from the same goroutine.
+	Tile(level int, n uint64) ([]byte, error)
+	// Checkpoint returns the newest published checkpoint, nil if none is.
+	Checkpoint() ([]byte, error)
+}
+
+// VerifyOptions say what to verify a log against.
+type VerifyOptions struct {
+	// Verifier is the log's public key. Without it signatures are not
+	// checked, and the report says so.
+	Verifier note.Verifier
+	// Checkpoints are heads of the log that came from outside it: kept by a
+	// member, an auditor, a witness. Only these show that a history was
+	// rewritten as a whole.
+	Checkpoints [][]byte
+	// Jobs is how many goroutines hash; 0 is one for each processor.
+	Jobs int
+	// Progress, if set, is told from time to time how many of the entries
+	// are done. Calls do not overlap.
+	Progress func(done, total uint64)
+}
+
+// Kind says what a Finding found. The names are stable.
+type Kind string
+
+// Kinds of findings.
+const (
+	EntryMalformed      Kind = "entry_malformed"         // an entry does not parse
+	EntryMissing        Kind = "entry_missing"           // an entry is not there
+	EntryAltered        Kind = "entry_altered"           // an entry is not the one that was logged
+	ChainBroken         Kind = "chain_broken"            // an entry does not link to the one before, and nothing tells which of them is wrong
+	TimeWentBack        Kind = "time_went_back"          // an entry was recorded before the one before it
+	TileDiffers         Kind = "tile_differs"            // a stored tile is not the one that the entries give
+	TileMissing         Kind = "tile_missing"            // a full tile is not stored
+	CheckpointMalformed Kind = "checkpoint_malformed"    // a checkpoint does not parse
+	CheckpointSignature Kind = "checkpoint_signature"    // a checkpoint is not signed by the log
+	CheckpointRoot      Kind = "checkpoint_root_differs" // a checkpoint's root is not the one that the entries give
+	Truncated           Kind = "truncated"               // a checkpoint covers more entries than there are
+	Fork                Kind = "fork"                    // two checkpoints cannot both be of one log
+)
+
+// Finding is one thing that is wrong with a log.
+type Finding struct {
+	Kind Kind `json:"kind"`
+	// Index is the entry that it is about: for a tile, the first that the
+	// wrong hash covers; for a truncation, the first that is missing; for a
+	// checkpoint that differs, the last that it covers.
+	Index uint64 `json:"index"`
+	// What says it in a sentence.
+	What string `json:"what"`
+}
+
+// Report is what Verify found.
+type Report struct {
+	// Entries is how many entries there are, and Root the root hash that
+	// they give.
+	Entries uint64
+	Root    Hash
+	// Intact is whether there is no finding.
+	Intact bool
+	// Findings are sorted by index, at most MaxFindings: the first is the
+	// first bad place. A log can be wrong in more places than are listed.
+	Findings []Finding
+	// Checked and Unchecked say in words what was checked, and what could
+	// not be with what was given.
+	Checked, Unchecked []string
+	// The times of the first and last entry that parse; 0 if there is none.
+	FirstRecordedAtUnixMs, LastRecordedAtUnixMs int64
+	// Hash names the implementation of SHA-256 that ran.
+	Hash string
+}
+
+// MaxFindings bounds the findings of a report.
+const MaxFindings = 100
+
+// Verify verifies a log.
+func Verify(ctx context.Context, src Source, o VerifyOptions) (Report, error) {
+	return Report{}, errors.New("chain: not yet written")
+}

@@ -1,0 +1,151 @@
+package chain
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// tileFunc answers for the hashes n*256 … n*256+width-1 of a tile level.
+type tileFunc = func(level int, n uint64, width int) ([]byte, error)
+
+// askTile asks for a tile and checks its length.
+func askTile(tile tileFunc, level int, n uint64, width int) ([]byte, error) {
+	b, err := tile(level, n, width)
+	if err != nil {
+		return nil, fmt.Errorf("tile %s: %w", TilePath(level, n, width), err)
+	}
+	if len(b) != width*HashSize {
+		return nil, fmt.Errorf("tile %s: has %d bytes instead of %d; rebuild it from the entries", TilePath(level, n, width), len(b), width*HashSize)
+	}
+	return b, nil
+}
+
+// edgeWidth returns how many hashes follow the last full tile of a level.
+func edgeWidth(size uint64, level int) int {
+	return int(size >> (tileHeight * level) % TileHashes)
+}
+
+// readEdge returns the hashes at the right edge of a tile level. At level 0 it
+// asks for them; above, each is the root of a full tile of the level below.
+func readEdge(size uint64, level int, tile tileFunc) ([]Hash, error) {
+	width := edgeWidth(size, level)
+	if width == 0 {
+		return nil, nil
+	}
+	n := size >> (tileHeight * level) / TileHashes
+	if level == 0 {
+		b, err := askTile(tile, 0, n, width)
+		if err != nil {
+			return nil, err
+		}
+		return hashesOf(make([]Hash, 0, width), b), nil
+	}
+	edge := make([]Hash, width)
+	scratch := make([]Hash, 0, TileHashes)
+	for i := range edge {
+		b, err := askTile(tile, level-1, n*TileHashes+uint64(i), TileHashes)
+		if err != nil {
+			return nil, err
+		}
+		edge[i] = perfectRoot(hashesOf(scratch[:0], b))
+	}
+	return edge, nil
+}
+
+// TileReader reads the tree of the given size from its tiles, for
+// tlog.ProveRecord, tlog.ProveTree and tlog.TreeHash at that size or, as long
+// as the tiles are those of the same log, any smaller one. The size need not
+// be the newest: an older one is answered as it was then.
+//
+// It asks tile for full tiles of any level (width 256) that are full at that
+// size, and for level 0 with n = size/256, width = size%256: the same rule as
+// RestoreTree's, so the caller stores full tiles only. The right edge of a
+// higher level is worked out from the full tiles below, once, and kept, so
+// one reader for each published head serves many proofs cheaply; full tiles
+// are asked for again in each call. Errors of tile are returned, wrapped.
+// It is safe for concurrent use if tile is.
+func TileReader(size uint64, tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
+	return &tileReader{size: size, tile: tile}
+}
+
+// TileReader returns a reader of the tree as it is now, as the function
+// TileReader does, but with the right edges taken from t: tile is asked for
+// full tiles only. What is appended to t later does not show in it.
+func (t *Tree) TileReader(tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
+	r := &tileReader{size: t.size, tile: tile}
+	for level, edge := range t.edges {
+		r.edges[level] = hashesOf(make([]Hash, 0, len(edge)/HashSize), edge)
+	}
+	return r
+}
+
+type tileReader struct {
+	size uint64
+	tile tileFunc
+
+	mu    sync.Mutex
+	edges [64/tileHeight + 1][]Hash // nil: not yet read
+}
+
+type tileKey struct {
+	level int
+	n     uint64
+}
+
+// ReadHashes implements tlog.HashReader.
+func (r *tileReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	asked := make(map[tileKey][]byte, 8) // full tiles, for this call
+	hashes := make([]tlog.Hash, len(indexes))
+	var scratch [TileHashes]Hash
+	for i, index := range indexes {
+		if index < 0 {
+			return nil, fmt.Errorf("reading the tree: stored hash index %d is negative", index)
+		}
+		level, at := tlog.SplitStoredHashIndex(index)
+		// The subtree of 2^level leaves is made of count hashes of a tile.
+		l, count := level/tileHeight, uint64(1)<<(level%tileHeight)
+		first := uint64(at) * count
+		if r.size>>(tileHeight*l) < first+count {
+			return nil, fmt.Errorf("reading the tree: node %d of level %d is not in a tree of size %d", at, level, r.size)
+		}
+		n, offset := first/TileHashes, first%TileHashes
+		part := scratch[:0]
+		if n < r.size>>(tileHeight*l)/TileHashes {
+			key := tileKey{l, n}
+			b, ok := asked[key]
+			if !ok {
+				var err error
+				if b, err = askTile(r.tile, l, n, TileHashes); err != nil {
+					return nil, fmt.Errorf("reading the tree: %w", err)
+				}
+				b = slices.Clone(b) // tile's answer is good until it is asked again
+				asked[key] = b
+			}
+			part = hashesOf(part, b[offset*HashSize:(offset+count)*HashSize])
+		} else {
+			edge, err := r.edge(l)
+			if err != nil {
+				return nil, fmt.Errorf("reading the tree: %w", err)
+			}
+			part = append(part, edge[offset:offset+count]...)
+		}
+		hashes[i] = tlog.Hash(perfectRoot(part))
+	}
+	return hashes, nil
+}
+
+func (r *tileReader) edge(level int) ([]Hash, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.edges[level] == nil {
+		edge, err := readEdge(r.size, level, r.tile)
+		if err != nil {
+			return nil, err
+		}
+		r.edges[level] = edge
+	}
+	return r.edges[level], nil
+}
