@@ -1,0 +1,198 @@
+package consent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// An EventKind says what an entry records.
+type EventKind uint8
+
+// The kinds of events. The numbers stand in entries and never change.
+const (
+	KindConsent           EventKind = 1
+	KindWithdrawal        EventKind = 2
+	KindCorrection        EventKind = 3
+	KindCorrectionValues  EventKind = 4
+	KindCorrectionOutcome EventKind = 5
+	KindDisclosure        EventKind = 6
+	KindAccess            EventKind = 7
+)
+
+var kindNames = [...]string{
+	KindConsent:           "consent",
+	KindWithdrawal:        "withdrawal",
+	KindCorrection:        "correction",
+	KindCorrectionValues:  "correction_values",
+	KindCorrectionOutcome: "correction_outcome",
+	KindDisclosure:        "disclosure",
+	KindAccess:            "access",
+}
+
+// String returns the kind's name in the API.
+func (k EventKind) String() string {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// MaxEventBytes is the largest encoded event. It leaves room in an entry of at
+// most 65,535 bytes for the header, the seal and the padding.
+const MaxEventBytes = 60_000
+
+// An Event is what one entry's body means. Which fields are set depends on the
+// kind. It prints as "[event]" under every verb.
+type Event struct {
+	Kind          EventKind `cbor:"1,keyasint"`
+	Policy        string    `cbor:"2,keyasint,omitempty"`
+	PolicyVersion string    `cbor:"3,keyasint,omitempty"`
+	MemberKind    string    `cbor:"4,keyasint,omitempty"`
+	OccurredAtMs  int64     `cbor:"5,keyasint,omitempty"` // Unix milliseconds by the caller's clock; 0: not stated
+	Copy          bool      `cbor:"6,keyasint,omitempty"` // proof kept in the evidence class; another entry rules
+
+	// Of a consent.
+	Decisions   []Decision     `cbor:"7,keyasint,omitempty"`
+	Method      string         `cbor:"8,keyasint,omitempty"` // also of a withdrawal
+	Locale      string         `cbor:"9,keyasint,omitempty"`
+	ShownDigest []byte         `cbor:"10,keyasint,omitempty"`
+	Age         AgeCheck       `cbor:"11,keyasint,omitempty"`
+	Guardian    *GuardianProof `cbor:"12,keyasint,omitempty"`
+	Reference   string         `cbor:"13,keyasint,omitempty"` // also of a disclosure
+
+	// Of a withdrawal, and of a disclosure (which has one purpose).
+	Purposes   []string `cbor:"14,keyasint,omitempty"`
+	Items      []string `cbor:"15,keyasint,omitempty"` // also of a correction
+	Membership bool     `cbor:"16,keyasint,omitempty"`
+
+	// Of a correction, its values and its outcome.
+	Correction string        `cbor:"17,keyasint,omitempty"`
+	Changes    []ChangeValue `cbor:"18,keyasint,omitempty"`
+	Outcome    string        `cbor:"19,keyasint,omitempty"`
+	Reason     string        `cbor:"20,keyasint,omitempty"` // also of an access
+
+	// Of a disclosure.
+	Recipient string  `cbor:"21,keyasint,omitempty"`
+	Business  string  `cbor:"22,keyasint,omitempty"`
+	Basis     string  `cbor:"23,keyasint,omitempty"` // consent, contract, legal_obligation, or an exemption
+	RestsOn   *uint64 `cbor:"24,keyasint,omitempty"` // index of the entry that justifies it
+	Form      string  `cbor:"25,keyasint,omitempty"` // empty: identified
+
+	// Of an access.
+	Who  string `cbor:"26,keyasint,omitempty"`
+	From string `cbor:"27,keyasint,omitempty"`
+	What string `cbor:"28,keyasint,omitempty"`
+}
+
+// An AgeCheck says how a member's age was stated at enrolment. The birth date
+// itself is never recorded.
+type AgeCheck uint8
+
+// The ways in which an age is stated.
+const (
+	AgeByBirthDate AgeCheck = 1
+	AgeConfirmed   AgeCheck = 2
+	AgeByGuardian  AgeCheck = 3 // below the minimum, with a guardian's consent
+)
+
+// String returns the check's name in the API.
+func (a AgeCheck) String() string {
+	switch a {
+	case AgeByBirthDate:
+		return "birth_date"
+	case AgeConfirmed:
+		return "minimum_age_confirmed"
+	case AgeByGuardian:
+		return "guardian"
+	}
+	return ""
+}
+
+// A GuardianProof is a Guardian as it is recorded.
+type GuardianProof struct {
+	Reference    string `cbor:"1,keyasint"`
+	Method       string `cbor:"2,keyasint"`
+	VerifiedAtMs int64  `cbor:"3,keyasint"`
+}
+
+// A ChangeValue is a Change as it is recorded.
+type ChangeValue struct {
+	Item string  `cbor:"1,keyasint"`
+	Old  *string `cbor:"2,keyasint,omitempty"`
+	New  *string `cbor:"3,keyasint,omitempty"`
+}
+
+// Format prints no field: an event is a member's own affair.
+func (Event) Format(s fmt.State, _ rune) { io.WriteString(s, "[event]") }
+
+// Format prints no value.
+func (ChangeValue) Format(s fmt.State, _ rune) { io.WriteString(s, "[change]") }
+
+// Format prints no field.
+func (GuardianProof) Format(s fmt.State, _ rune) { io.WriteString(s, "[guardian]") }
+
+// What is wrong with an event or its encoding.
+var (
+	ErrEventTooLarge = errors.New("event is larger than an entry can hold")
+	ErrEvent         = errors.New("not an event of this format")
+)
+
+// The encoding is CBOR with core deterministic encoding (RFC 8949 4.2.1) and
+// integer keys. Nothing of the options depends on input, so a failure here is
+// a mistake in the source.
+var (
+	eventEncoder = must(cbor.CoreDetEncOptions().EncMode())
+	eventDecoder = must(cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		UTF8:              cbor.UTF8RejectInvalid,
+		MaxNestedLevels:   8,
+		MaxArrayElements:  4096,
+		MaxMapPairs:       64,
+	}.DecMode())
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// Encode returns the event's only encoding.
+func (e Event) Encode() ([]byte, error) {
+	if e.Kind.String() == "unknown" {
+		return nil, ErrEvent
+	}
+	b, err := eventEncoder.Marshal(&e)
+	if err != nil {
+		return nil, fmt.Errorf("encoding an event: %w", ErrEvent)
+	}
+	if len(b) > MaxEventBytes {
+		return nil, ErrEventTooLarge
+	}
+	return b, nil
+}
+
+// DecodeEvent reads what Encode wrote and nothing else: whatever it accepts
+// encodes to the same bytes. The error repeats nothing of the body.
+func DecodeEvent(b []byte) (Event, error) {
+	if len(b) > MaxEventBytes {
+		return Event{}, ErrEventTooLarge
+	}
+	var e Event
+	if err := eventDecoder.Unmarshal(b, &e); err != nil {
+		return Event{}, ErrEvent
+	}
+	again, err := e.Encode()
+	if err != nil || !bytes.Equal(again, b) {
+		return Event{}, ErrEvent
+	}
+	return e, nil
+}
