@@ -19,12 +19,13 @@ const ratchetInfo = "consentledger/ratchet/v1"
 // be sealed under it, and deriving from it panics, because what is derived from
 // public bytes is public.
 //
-// A Key prints as [key] with every verb of fmt that asks a value how it wants to
-// be printed and in every log, and refuses to be marshalled as JSON, text or
-// binary. Two things are beyond a type's reach, and whoever holds keys has to mind
-// them: fmt reads the unexported fields of a struct by reflection, so a struct that
-// keeps a Key in one needs a Format method of its own before it is printed; and
-// %p of anything but a pointer, which go vet refuses, dumps it raw.
+// A Key prints as [key] with every verb, alone, in an exported field, or in a slice
+// or map of keys, and in every log; and it refuses to be marshalled as JSON, text
+// or binary. Where fmt does not ask a value how it wants to be printed, no method
+// can help, and whoever holds keys has to mind it: fmt reads unexported fields by
+// reflection, so a struct that keeps a Key in one needs a Format method of its
+// own; and what fmt calls a bad verb dumps raw bytes (%p or %w of a Key, %s of a
+// struct with pointers in it), all of which go vet refuses.
 //
 // Compare keys with [Key.Equal]. A Key is copied by assignment, and [Key.Clear]
 // wipes one copy.
