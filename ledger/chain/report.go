@@ -1,11 +1,6 @@
 package chain
 
-import (
-	"context"
-	"errors"
-
-	"golang.org/x/mod/sumdb/note"
-)
+import "golang.org/x/mod/sumdb/note"
 
 // Source is a log to be verified. Its methods are called from several
 // goroutines at a time.
@@ -46,24 +41,26 @@ type Kind string
 const (
 	EntryMalformed      Kind = "entry_malformed"         // an entry does not parse
 	EntryMissing        Kind = "entry_missing"           // an entry is not there
-	EntryAltered        Kind = "entry_altered"           // an entry is not the one that was logged
-	ChainBroken         Kind = "chain_broken"            // an entry does not link to the one before, and nothing tells which of them is wrong
+	EntryAltered        Kind = "entry_altered"           // an entry is not the one that was logged in its place
+	ChainBroken         Kind = "chain_broken"            // two entries are not linked, and nothing proves which is wrong; the likelier is named
 	TimeWentBack        Kind = "time_went_back"          // an entry was recorded before the one before it
 	TileDiffers         Kind = "tile_differs"            // a stored tile is not the one that the entries give
 	TileMissing         Kind = "tile_missing"            // a full tile is not stored
+	Truncated           Kind = "truncated"               // a checkpoint or tile covers more entries than there are
+	CheckpointRoot      Kind = "checkpoint_root_differs" // a checkpoint's root is not the one that the entries give
+	Fork                Kind = "fork"                    // two checkpoints cannot both be of one log
 	CheckpointMalformed Kind = "checkpoint_malformed"    // a checkpoint does not parse
 	CheckpointSignature Kind = "checkpoint_signature"    // a checkpoint is not signed by the log
-	CheckpointRoot      Kind = "checkpoint_root_differs" // a checkpoint's root is not the one that the entries give
-	Truncated           Kind = "truncated"               // a checkpoint covers more entries than there are
-	Fork                Kind = "fork"                    // two checkpoints cannot both be of one log
+	CheckpointOrigin    Kind = "checkpoint_origin"       // a checkpoint is another log's
 )
 
 // Finding is one thing that is wrong with a log.
 type Finding struct {
 	Kind Kind `json:"kind"`
-	// Index is the entry that it is about: for a tile, the first that the
-	// wrong hash covers; for a truncation, the first that is missing; for a
-	// checkpoint that differs, the last that it covers.
+	// Index is the entry that it is about: for a tile, the first that a wrong
+	// hash covers; for a truncation, the first that is missing; for a
+	// checkpoint's root and for a fork, the last that the checkpoint covers
+	// (any of them may be the one); 0 where a checkpoint itself is no good.
 	Index uint64 `json:"index"`
 	// What says it in a sentence.
 	What string `json:"what"`
@@ -77,8 +74,10 @@ type Report struct {
 	Root    Hash
 	// Intact is whether there is no finding.
 	Intact bool
-	// Findings are sorted by index, at most MaxFindings: the first is the
-	// first bad place. A log can be wrong in more places than are listed.
+	// Findings are sorted by index, those about a checkpoint itself last. The
+	// first is the first bad place. There are at most MaxFindings, and one
+	// for each tile or run of entries: a log can be wrong in more places than
+	// are listed.
 	Findings []Finding
 	// Checked and Unchecked say in words what was checked, and what could
 	// not be with what was given.
@@ -91,8 +90,3 @@ type Report struct {
 
 // MaxFindings bounds the findings of a report.
 const MaxFindings = 100
-
-// Verify verifies a log.
-func Verify(ctx context.Context, src Source, o VerifyOptions) (Report, error) {
-	return Report{}, errors.New("chain: not yet written")
-}

@@ -127,13 +127,18 @@ func (t *Tree) Root() Hash {
 		return emptyRoot()
 	}
 	k := bits.TrailingZeros64(t.size)
-	root := t.frontier[k]
-	for k++; t.size>>k != 0; k++ {
+	return t.fold(k+1, t.frontier[k])
+}
+
+// fold returns the root of the tree whose right edge, all that is below the
+// frontier's bit k, has the root right.
+func (t *Tree) fold(k int, right Hash) Hash {
+	for ; t.size>>k != 0; k++ {
 		if t.size>>k&1 == 1 {
-			root = nodeHash(&t.frontier[k], &root)
+			right = nodeHash(&t.frontier[k], &right)
 		}
 	}
-	return root
+	return right
 }
 
 // Clone returns an independent copy, with the full tiles not yet taken.

@@ -1,0 +1,250 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"consentledger/crypto/digest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func verify(t testing.TB, l Source, o VerifyOptions) Report {
+	t.Helper()
+	r, err := Verify(t.Context(), l, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Intact != (len(r.Findings) == 0) {
+		t.Fatal("Intact and Findings disagree")
+	}
+	return r
+}
+
+func withKey(t testing.TB, outside ...[]byte) VerifyOptions {
+	t.Helper()
+	_, v := testSigner(t)
+	return VerifyOptions{Verifier: v, Checkpoints: outside}
+}
+
+// wantFirst wants a log to be found wrong, and its first finding.
+func wantFirst(t testing.TB, r Report, kind Kind, index uint64) {
+	t.Helper()
+	if r.Intact {
+		t.Fatalf("found intact, want %s at %d", kind, index)
+	}
+	if f := r.Findings[0]; f.Kind != kind || f.Index != index {
+		t.Fatalf("first finding is %s at %d (%s), want %s at %d", f.Kind, f.Index, f.What, kind, index)
+	}
+}
+
+func has(r Report, kind Kind) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == kind })
+}
+
+func TestAnUntouchedLogIsIntactAtEverySizeThatBreaksPeople(t *testing.T) {
+	all := newLog(t, 1200, 256, 512, 256, 4352)
+	for _, n := range []int{0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 1200} {
+		l := &memLog{entries: all.entries[:n], tiles: map[tileKey][]byte{}}
+		l.retile()
+		l.sign(t)
+		for _, jobs := range []int{0, 1, 3, 8} {
+			o := withKey(t, l.signed(t, n), l.signed(t, n/2), l.signed(t, n-n/3))
+			o.Jobs = jobs
+			r := verify(t, l, o)
+			if !r.Intact {
+				t.Fatalf("%d entries, %d jobs: %+v", n, jobs, r.Findings)
+			}
+			want := l.head(t, n)
+			if r.Entries != want.Size || r.Root != want.Root || r.Hash != digest.Name() {
+				t.Fatalf("%d entries: the report says %d, %x, %s", n, r.Entries, r.Root, r.Hash)
+			}
+			if n == 1200 && (r.FirstRecordedAtUnixMs != 1_700_000_000_000 || r.LastRecordedAtUnixMs != 1_700_000_000_399) {
+				t.Fatalf("times %d to %d", r.FirstRecordedAtUnixMs, r.LastRecordedAtUnixMs)
+			}
+		}
+	}
+}
+
+func TestAReportSaysWhatWasNotChecked(t *testing.T) {
+	l := newLog(t, 300)
+	said := func(list []string, what string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, what) })
+	}
+	r := verify(t, l, VerifyOptions{})
+	if !r.Intact || !said(r.Unchecked, "signatures") || !said(r.Unchecked, "self-consistent") || !said(r.Checked, "300 entries") || !said(r.Checked, "1 full tiles") {
+		t.Errorf("without key and outside checkpoint: %q, %q", r.Checked, r.Unchecked)
+	}
+	r = verify(t, l, withKey(t, l.signed(t, 10)))
+	if !r.Intact || len(r.Unchecked) != 0 {
+		t.Errorf("with all: %q", r.Unchecked)
+	}
+	l.checkpoint = l.signed(t, 290)
+	r = verify(t, l, withKey(t))
+	if !r.Intact || !said(r.Unchecked, "entries 290 to 299") {
+		t.Errorf("with a checkpoint that is behind: %q", r.Unchecked)
+	}
+	l.checkpoint = nil
+	r = verify(t, l, withKey(t))
+	if !r.Intact || !said(r.Unchecked, "own checkpoint") {
+		t.Errorf("without its own checkpoint: %q", r.Unchecked)
+	}
+}
+
+func TestFindingsAreTheSameHoweverManyJobs(t *testing.T) {
+	l := newLog(t, 1500)
+	for _, i := range []int{700, 3, 511, 512, 1400, 1401} {
+		l.entries[i] = flip(l.entries[i], 60, 1)
+	}
+	o := withKey(t, l.checkpoint)
+	o.Jobs = 1
+	want := verify(t, l, o)
+	wantFirst(t, want, EntryAltered, 3)
+	for jobs := 2; jobs < 9; jobs++ {
+		o.Jobs = jobs
+		if diff := cmp.Diff(want, verify(t, l, o)); diff != "" {
+			t.Fatalf("%d jobs: %s", jobs, diff)
+		}
+	}
+	var named []uint64
+	for _, f := range want.Findings {
+		if f.Kind == EntryAltered {
+			named = append(named, f.Index)
+		}
+	}
+	if diff := cmp.Diff([]uint64{3, 511, 512, 700}, named); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestFindingsAreCappedAndTheFirstIsStillFirst(t *testing.T) {
+	l := newLog(t, 3000)
+	for i := 7; i < len(l.entries); i += 2 {
+		l.entries[i] = flip(l.entries[i], 100, 0x80)
+	}
+	r := verify(t, l, withKey(t, []byte("rubbish")))
+	wantFirst(t, r, EntryAltered, 7)
+	if len(r.Findings) != MaxFindings || r.Findings[MaxFindings-1].Kind != CheckpointMalformed {
+		t.Fatalf("%d findings, the last is %s", len(r.Findings), r.Findings[len(r.Findings)-1].Kind)
+	}
+}
+
+func TestACancelledVerificationIsNoVerdict(t *testing.T) {
+	l := newLog(t, 2000)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var read atomic.Int64
+	src := hooked{l, func(i uint64) error {
+		if read.Add(1) == 300 {
+			cancel()
+		}
+		return nil
+	}}
+	r, err := Verify(ctx, src, VerifyOptions{Jobs: 2})
+	if !errors.Is(err, context.Canceled) || r.Intact {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	if n := read.Load(); n > 1500 {
+		t.Errorf("%d entries were read, most of them after the cancellation", n)
+	}
+}
+
+func TestALogThatCannotBeReadIsNoVerdict(t *testing.T) {
+	l := newLog(t, 600)
+	bad := errors.New("the disk is gone")
+	r, err := Verify(t.Context(), hooked{l, func(i uint64) error {
+		if i == 400 {
+			return bad
+		}
+		return nil
+	}}, VerifyOptions{})
+	if !errors.Is(err, bad) || r.Intact {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	// Control: the same source reads well otherwise.
+	if r := verify(t, hooked{l, func(uint64) error { return nil }}, VerifyOptions{}); !r.Intact {
+		t.Fatal(r.Findings)
+	}
+}
+
+func TestALogThatGrowsMeanwhileIsIntact(t *testing.T) {
+	l := newLog(t, 700)
+	small := &memLog{entries: l.entries[:300], tiles: l.tiles, checkpoint: l.signed(t, 290)}
+	// Size is asked for first, then the rest has become longer.
+	if r := verify(t, &growing{memLog: l, small: small}, withKey(t)); !r.Intact || r.Entries != 300 {
+		t.Fatalf("%+v", r)
+	}
+	// Control: one that stays at 300 with the tiles of 512 was cut.
+	wantFirst(t, verify(t, small, withKey(t)), Truncated, 300)
+}
+
+type growing struct {
+	*memLog
+	small *memLog
+	asked atomic.Int64
+}
+
+func (g *growing) Size() (uint64, error) {
+	if g.asked.Add(1) == 1 {
+		return g.small.Size()
+	}
+	return g.memLog.Size()
+}
+func (g *growing) Checkpoint() ([]byte, error) { return g.small.Checkpoint() }
+
+// hooked calls hook before each entry.
+type hooked struct {
+	*memLog
+	hook func(uint64) error
+}
+
+func (h hooked) Entries(from uint64, f func(uint64, []byte) error) error {
+	return h.memLog.Entries(from, func(i uint64, e []byte) error {
+		if err := h.hook(i); err != nil {
+			return fmt.Errorf("reading: %w", err)
+		}
+		return f(i, e)
+	})
+}
+
+func TestProgressEndsAtTheTotal(t *testing.T) {
+	l := newLog(t, 64*256+300)
+	var calls []uint64
+	o := withKey(t)
+	o.Progress = func(done, total uint64) {
+		if total != 64*256+300 {
+			t.Errorf("total %d", total)
+		}
+		calls = append(calls, done)
+	}
+	verify(t, l, o)
+	if diff := cmp.Diff([]uint64{64 * 256, 64*256 + 300}, calls); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestVerifyHoldsFewBlocksAtATime(t *testing.T) {
+	// The collector is held up at the first tile above level 0 while the
+	// workers could run ahead; they may not read more than the window.
+	l := newLog(t, 64*256)
+	var ahead, most atomic.Int64
+	const jobs = 2
+	o := VerifyOptions{Jobs: jobs, Progress: func(done, _ uint64) { ahead.Store(int64(done)) }}
+	src := hooked{l, func(i uint64) error {
+		if over := int64(i) - ahead.Load(); over > most.Load() {
+			most.Store(over)
+		}
+		return nil
+	}}
+	verify(t, src, o)
+	if limit := int64(progressBlocks+4*jobs) * TileHashes; most.Load() >= limit {
+		t.Errorf("read %d entries ahead of what was done, the limit is %d", most.Load(), limit)
+	}
+	runtime.KeepAlive(l)
+}
