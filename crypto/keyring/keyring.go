@@ -1,0 +1,298 @@
+// Package keyring is a map of keys with secure deletion.
+//
+// The map is a tree of pages. Each page is encrypted under a key of its own, which sits in its
+// parent; the top page's key comes from the root key, which is kept elsewhere (crypto/rootkey).
+// Every rewrite of a page draws a fresh key, so a parent pins the one current version of each
+// child. Destroying a key rewrites the pages from it up to the top, under a fresh root: whoever
+// then has every page ever written, and today's root, has no path to it. The construction is that
+// of Reardon, Ritzdorf, Basin and Capkun, "Secure Data Deletion from Persistent Media" (CCS 2013).
+//
+// The package knows pages and generations, not consents. It stores nothing itself: pages come
+// from and go to the caller, who makes their writing atomic and durable.
+//
+// A Keyring may be read by any number of goroutines. One Batch at a time may be in progress.
+package keyring
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"consentledger/crypto/seal"
+)
+
+// Pages is where sealed pages are read from. Page returns nil for a position that has none; what
+// it returns is the caller's to keep.
+type Pages interface {
+	Page(position []byte) ([]byte, error)
+}
+
+// Keyring is the map. Its zero value is not usable; see New and Open.
+type Keyring struct {
+	ledger  [16]byte
+	pages   Pages
+	rand    io.Reader
+	current atomic.Pointer[state]
+	commit  sync.RWMutex // held while what the store holds may be newer than current
+	cache   cache
+}
+
+// state is one published version of the tree.
+type state struct {
+	top      *node
+	nextSlot uint64
+}
+
+// Options bound what a keyring keeps in memory, and say where its randomness comes from.
+type Options struct {
+	Rand       io.Reader // page keys and salts
+	CacheBytes int64     // decrypted pages kept in memory
+}
+
+// New makes an empty keyring for a new ledger.
+func New(ledger [16]byte, pages Pages, o Options) *Keyring {
+	k := &Keyring{ledger: ledger, pages: pages, rand: o.Rand}
+	k.cache.limit = o.CacheBytes
+	k.current.Store(&state{top: &node{}, nextSlot: 1})
+	return k
+}
+
+// Open reads the top page with the root key. It fails with ErrDamaged if the page is not there or
+// was sealed under another root.
+func Open(ledger [16]byte, pages Pages, root seal.Key, o Options) (*Keyring, error) {
+	k := New(ledger, pages, o)
+	sealed, err := pages.Page(position(nil))
+	if err != nil {
+		return nil, fmt.Errorf("read the keyring's top page: %w", err)
+	}
+	if sealed == nil {
+		return nil, fmt.Errorf("%w: the top page is missing", ErrDamaged)
+	}
+	st, err := openState(ledger, root, sealed)
+	if err != nil {
+		return nil, err
+	}
+	k.current.Store(st)
+	return k, nil
+}
+
+func openState(ledger [16]byte, root seal.Key, sealed []byte) (*state, error) {
+	plain, err := openTop(root, pageAAD(ledger, position(nil)), sealed)
+	if err != nil || len(plain) < 8 {
+		return nil, fmt.Errorf("%w: the top page does not open with the root key", ErrDamaged)
+	}
+	top, err := parsePage(plain[8:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: the top page: %w", ErrDamaged, err)
+	}
+	return &state{top: top, nextSlot: binary.BigEndian.Uint64(plain)}, nil
+}
+
+// TopHash is what a head row says of a top page, so that an old one cannot be put back.
+func TopHash(sealed []byte) [32]byte { return sha256.Sum256(sealed) }
+
+// TopPosition is where the top page is stored.
+func TopPosition() []byte { return position(nil) }
+
+// NextSlot is the first slot that was never given out.
+func (k *Keyring) NextSlot() uint64 { return k.current.Load().nextSlot }
+
+// read runs f on the current state. If a page does not open, the reason may be that a commit has
+// just put a newer version in its place, so f is tried again while no commit can be under way.
+func (k *Keyring) read(f func(*state) error) error {
+	err := f(k.current.Load())
+	if !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	k.commit.RLock()
+	defer k.commit.RUnlock()
+	return f(k.current.Load())
+}
+
+func (k *Keyring) get(key []byte) (val []byte, err error) {
+	err = k.read(func(st *state) error {
+		r, err := k.find(st, key, false)
+		if r != nil {
+			val = r.val
+		}
+		return err
+	})
+	return val, err
+}
+
+// scan returns up to limit records of one map, from a key on. With cold set every page is read
+// from the source, whatever memory holds of it.
+func (k *Keyring) scan(m byte, from []byte, limit int, cold bool) ([]record, error) {
+	var out []record
+	err := k.read(func(st *state) error {
+		out = out[:0]
+		_, err := k.walk(st.top, nil, from, cold, func(int64) bool { return true }, func(r *record) bool {
+			if r.key[0] != m {
+				return r.key[0] < m
+			}
+			out = append(out, *r)
+			return len(out) < limit
+		})
+		return err
+	})
+	return out, err
+}
+
+// Due returns up to limit slots in which something was to be destroyed at now or before.
+func (k *Keyring) Due(now int64, limit int) ([]uint64, error) {
+	var out []uint64
+	err := k.read(func(st *state) error {
+		out = out[:0]
+		passed := func(due int64) bool { return due != 0 && due <= now }
+		_, err := k.walk(st.top, nil, nil, false, passed, func(r *record) bool {
+			if passed(r.due) && r.key[0] == mapSlot {
+				out = append(out, binary.BigEndian.Uint64(r.key[1:]))
+			}
+			return len(out) < limit
+		})
+		return err
+	})
+	return out, err
+}
+
+// Batch is a set of changes that become one version of the tree.
+type Batch struct {
+	k        *Keyring
+	top      *node
+	nextSlot uint64
+	replaced []*ref // versions that this batch takes out of use
+	gone     [][]byte
+	sealed   []*ref // what this batch has written, for the cache
+	next     *state
+}
+
+// Begin starts a batch on the current version. The one before it must have been committed.
+func (k *Keyring) Begin() *Batch {
+	st := k.current.Load()
+	return &Batch{k: k, top: st.top, nextSlot: st.nextSlot}
+}
+
+func (b *Batch) set(key, val []byte, due int64) error {
+	top, err := b.put(b.top, 0, record{key: key, due: due, val: val})
+	if err != nil {
+		return err
+	}
+	b.top = top
+	return nil
+}
+
+func (b *Batch) delete(key []byte) error {
+	top, found, err := b.remove(b.top, 0, key)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("%w: a key to be removed is not there", ErrDamaged)
+	}
+	if top == nil {
+		top = &node{owner: b}
+	}
+	b.top = top
+	return nil
+}
+
+// SetNextSlot records that slots below n were given out.
+func (b *Batch) SetNextSlot(n uint64) {
+	if n > b.nextSlot {
+		b.nextSlot = n
+		b.top = b.own(b.top)
+	}
+}
+
+// Changed says whether the batch holds anything to write.
+func (b *Batch) Changed() bool { return b.top.owner == b }
+
+// Page is one sealed page; Sealed is nil where the page is to be removed.
+type Page struct {
+	Position []byte
+	Sealed   []byte
+}
+
+// Seal encrypts every page that changed, each under a fresh key, the top page under the root. The
+// pages are in order of writing (removals first); the last is the top page. To destroy what the
+// batch removed, root must be new, and the old one must not outlive the commit.
+func (b *Batch) Seal(root seal.Key) ([]Page, error) {
+	b.top = b.own(b.top)
+	pages := make([]Page, 0, len(b.gone)+8)
+	for _, pos := range b.gone {
+		pages = append(pages, Page{Position: pos})
+	}
+	path := make([]byte, 0, 2*maxKey)
+	pages, err := b.sealKids(b.top, path, pages)
+	if err != nil {
+		return nil, err
+	}
+	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 1024), b.nextSlot)
+	plain = b.top.appendTo(plain)
+	pos := position(nil)
+	sealed, err := sealTop(b.k.rand, root, pageAAD(b.k.ledger, pos), plain)
+	clear(plain)
+	if err != nil {
+		return nil, err
+	}
+	b.next = &state{top: b.top, nextSlot: b.nextSlot}
+	return append(pages, Page{Position: pos, Sealed: sealed}), nil
+}
+
+func (b *Batch) sealKids(n *node, path []byte, pages []Page) ([]Page, error) {
+	if !n.branch {
+		return pages, nil
+	}
+	path = append(path, n.prefix...)
+	for i := range n.kids {
+		kd := &n.kids[i]
+		if kd.ref == nil {
+			continue
+		}
+		c := kd.ref.node.Load()
+		if c == nil || c.owner != b {
+			continue
+		}
+		var err error
+		child := append(path, byte(i))
+		if pages, err = b.sealKids(c, child, pages); err != nil {
+			return nil, err
+		}
+		if kd.ref.key, err = seal.NewKey(b.k.rand); err != nil {
+			return nil, fmt.Errorf("draw a page key: %w", err)
+		}
+		kd.due = c.due()
+		plain := c.appendTo(make([]byte, 0, leafLimit))
+		pos := position(child)
+		pages = append(pages, Page{Position: pos, Sealed: sealPage(kd.ref.key, pageAAD(b.k.ledger, pos), plain)})
+		kd.ref.size = len(plain)
+		clear(plain)
+		b.sealed = append(b.sealed, kd.ref)
+	}
+	return pages, nil
+}
+
+// Commit runs write, which must make the sealed pages durable, and then shows the new version to
+// readers. If write fails nothing is shown, and the keyring must not be used for another batch.
+func (b *Batch) Commit(write func() error) error {
+	b.k.commit.Lock()
+	defer b.k.commit.Unlock()
+	if err := write(); err != nil {
+		return err
+	}
+	if b.next == nil {
+		return nil
+	}
+	b.k.current.Store(b.next)
+	for _, r := range b.replaced {
+		r.node.Store(nil)
+	}
+	for _, r := range b.sealed {
+		b.k.cache.add(r, r.size)
+	}
+	return nil
+}

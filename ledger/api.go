@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"errors"
+	"time"
+
+	"consentledger/ledger/consent"
+)
+
+// Role is what a caller may do. The roles are those of API keys.
+type Role string
+
+// The roles, from server/API.md.
+const (
+	RoleWriter  Role = "writer"  // writes, outcomes, batch, decisions, lookups
+	RoleReader  Role = "reader"  // members, decisions, lookups
+	RoleDPO     Role = "dpo"     // what writer and reader may, and the officer's calls
+	RoleAuditor Role = "auditor" // log, proofs, registers; opens nothing
+	RoleAdmin   Role = "admin"   // registers and keys; opens nothing
+)
+
+// Action is one thing that a caller may or may not do.
+type Action uint8
+
+// The actions that the roles are made of.
+const (
+	ActWrite    Action = iota // consents, withdrawals, corrections, outcomes, disclosures
+	ActDecide                 // decisions and lookups
+	ActLook                   // a member's data
+	ActLog                    // entries with proofs
+	ActRegister               // policies and API keys: change, and list the keys
+)
+
+// Caller is who asks. No method of a ledger works without one.
+type Caller struct {
+	KeyID string // key_…, or "local" for the command line beside the ledger
+	Role  Role
+	From  string // network address, or "control.sock"
+}
+
+// May says whether the caller's role allows an action.
+func (c Caller) May(a Action) bool {
+	switch c.Role {
+	case RoleWriter:
+		return a == ActWrite || a == ActDecide || a == ActLog
+	case RoleReader:
+		return a == ActLook || a == ActDecide || a == ActLog
+	case RoleDPO:
+		return a == ActWrite || a == ActDecide || a == ActLook || a == ActLog
+	case RoleAuditor:
+		return a == ActLog
+	case RoleAdmin:
+		return a == ActRegister || a == ActLog
+	}
+	return false
+}
+
+// Call is a request to write: *consent.Consent, *consent.Withdrawal,
+// *consent.Correction, *consent.CorrectionOutcome or *consent.Disclosure.
+type Call any
+
+// EntryRef names one entry that a call wrote.
+type EntryRef struct {
+	Index    uint64
+	LeafHash [32]byte
+	Class    string // name of the retention class
+}
+
+// Answer is what a durable write led to. Fields that do not belong to the kind of call are zero.
+type Answer struct {
+	Member           Ref
+	Entries          []EntryRef
+	RecordedAt       time.Time
+	Correction       string // cor_…
+	DestroyedKeys    int
+	DestroyedEntries int
+	Kept             []consent.Kept
+	Notify           []consent.Notify
+}
+
+// Look says why a caller reads a member's data; it becomes the access entry.
+type Look struct {
+	Reason string // not empty, at most 1,000 bytes
+	What   string // "state" or "history"
+}
+
+// State is what a lookup tells.
+type State string
+
+// The states of a member who is on record.
+const (
+	StateActive    State = "active"
+	StateWithdrawn State = "withdrawn" // gone, and something is kept until its time is up
+)
+
+// HistoryRow is one entry of a member, opened.
+type HistoryRow struct {
+	Index      uint64
+	LeafHash   [32]byte
+	Class      string
+	RecordedAt time.Time
+	Event      consent.Event
+}
+
+// EntryProof is an entry as it is stored, with its proof of inclusion in a published checkpoint.
+type EntryProof struct {
+	Index      uint64
+	Entry      []byte
+	LeafHash   [32]byte
+	Proof      [][32]byte
+	Checkpoint []byte
+}
+
+// Written names the entries of a change to a register.
+type Written struct {
+	Entries    []EntryRef
+	RecordedAt time.Time
+}
+
+// APIKey is one row of the register of keys; the secret is not kept.
+type APIKey struct {
+	ID        string // key_…
+	Role      Role
+	Name      string
+	CreatedAt time.Time
+	RevokedAt time.Time // zero while it is live
+}
+
+// Errors of a ledger. Refusals by the rules are *consent.Refusal.
+var (
+	ErrUnknownMember = errors.New("unknown member")
+	ErrUnknownEntry  = errors.New("no such entry")
+	ErrUnknownKey    = errors.New("no such API key")
+	ErrBusy          = errors.New("too many writes are waiting")
+	ErrReadOnly      = errors.New("the ledger has stopped writing because the state of its disk is in doubt")
+	ErrUncertain     = errors.New("it is not known whether this was recorded")
+	ErrForbidden     = errors.New("the caller's role does not allow this")
+	ErrUnauthorized  = errors.New("no such API key, or it was revoked")
+	ErrClosed        = errors.New("the ledger is closed")
+)

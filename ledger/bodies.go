@@ -1,0 +1,84 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// The bodies of the ledger's own entries. Those of members are in ledger/consent.
+
+const (
+	kindPolicy      = "policy"
+	kindKeyCreated  = "key_created"
+	kindKeyRevoked  = "key_revoked"
+	kindDestruction = "destruction"
+)
+
+// destructionBody says that keys died, and nothing of whose they were.
+type destructionBody struct {
+	Kind    string `cbor:"1,keyasint"`
+	Cause   string `cbor:"2,keyasint"` // withdrawal, purpose_withdrawal, correction, expiry
+	Keys    uint64 `cbor:"3,keyasint"`
+	Entries uint64 `cbor:"4,keyasint"` // that nobody can read any more
+	From    uint64 `cbor:"5,keyasint"` // generation before
+	To      uint64 `cbor:"6,keyasint"` // generation after
+}
+
+// The causes of a destruction.
+const (
+	causeWithdrawal        = "withdrawal"
+	causePurposeWithdrawal = "purpose_withdrawal"
+	causeCorrection        = "correction"
+	causeExpiry            = "expiry"
+)
+
+func (d destructionBody) encode() ([]byte, error) {
+	d.Kind = kindDestruction
+	return encodeBody(d)
+}
+
+// registerBody is a change to a register. A policy too long for one entry is split over several.
+type registerBody struct {
+	Kind   string `cbor:"1,keyasint"`
+	Part   uint64 `cbor:"2,keyasint,omitempty"` // of a policy, from 0
+	Parts  uint64 `cbor:"3,keyasint,omitempty"`
+	Data   []byte `cbor:"4,keyasint,omitempty"` // a piece of the policy file
+	KeyID  string `cbor:"5,keyasint,omitempty"`
+	Role   Role   `cbor:"6,keyasint,omitempty"`
+	Name   string `cbor:"7,keyasint,omitempty"`
+	Secret []byte `cbor:"8,keyasint,omitempty"` // keyed hash of an API key's secret
+	By     string `cbor:"9,keyasint,omitempty"` // key id of who asked
+}
+
+var bodyEncoding = func() cbor.EncMode {
+	m, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()
+
+func encodeBody(v any) ([]byte, error) {
+	b, err := bodyEncoding.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode an entry: %w", err)
+	}
+	return b, nil
+}
+
+// decodeBody reads what encodeBody wrote, and nothing else.
+func decodeBody(b []byte, v any) error {
+	if err := cbor.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: an entry of the ledger's own cannot be read: %w", ErrCorrupt, err)
+	}
+	again, err := bodyEncoding.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(b, again) {
+		return fmt.Errorf("%w: an entry of the ledger's own is not in canonical form", ErrCorrupt)
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"consentledger/crypto/keyring"
+	"consentledger/crypto/seal"
+	"consentledger/ledger/chain"
+	"consentledger/ledger/store"
+)
+
+// Destroying keys, from generation g to g+1:
+//
+//  1. the new root is written into the spare slot of the root file and is durable;
+//  2. one transaction: the rewritten pages, generation g+1, the entries;
+//  3. one more transaction (the next group, or an empty one), so that losing the newest meta page
+//     of the database cannot bring back pages whose root is gone;
+//  4. the old root is overwritten and read back;
+//  5. only now are those who asked for a destruction answered.
+//
+// Those who only appended are answered after step 2. Open does again what a crash left out.
+
+// maxGroup bounds a commit, so that an answer does not wait for thousands of others.
+const maxGroup = 4096
+
+// committer is the state of the commit loop. Nothing else touches it while the loop runs.
+type committer struct {
+	l          *Ledger
+	tree       *chain.Tree
+	prev       chain.Hash
+	recordedAt int64
+	generation uint64
+	version    uint64
+	top        [32]byte
+	root       seal.Key
+	headMAC    seal.Key
+	topics     map[string]*topic
+	lastGC     time.Time
+}
+
+// topic is one of the ledger's own sequences of entries.
+type topic struct {
+	key    seal.Key
+	tagger *seal.Tagger
+	count  uint64
+}
+
+func (c *committer) init(l *Ledger, head headRow, root seal.Key, tree *chain.Tree) error {
+	c.l, c.tree, c.root = l, tree, root
+	c.recordedAt, c.generation, c.version, c.top = head.recordedAt, head.generation, head.version, head.top
+	c.headMAC = root.Derive(headLabel)
+	if head.size > 0 {
+		last, err := l.entry(head.size - 1)
+		if err != nil {
+			return err
+		}
+		c.prev = chain.LeafHash(last)
+	}
+	c.topics = make(map[string]*topic)
+	for _, name := range []string{topicRegisters, topicDestructions} {
+		key, err := l.keys.System(name)
+		if err != nil {
+			return err
+		}
+		t := &topic{key: key, tagger: seal.NewTagger(key)}
+		if t.count, err = l.countTags(t.tagger); err != nil {
+			return err
+		}
+		c.topics[name] = t
+	}
+	return nil
+}
+
+// rotation is a destruction that is committed and not yet final: steps 3 to 5 are still to come.
+type rotation struct {
+	generation uint64
+	waiting    []*submission
+}
+
+func (l *Ledger) commitLoop() {
+	c := &l.commit
+	var rot *rotation
+	var held []*submission
+	for {
+		group := l.queue.take(maxGroup)
+		if len(group) == 0 && rot == nil && len(held) == 0 {
+			l.queue.mu.Lock()
+			idle := l.queue.closed && l.queue.free == l.o.QueueCalls
+			l.queue.mu.Unlock()
+			if idle {
+				return
+			}
+			<-l.queue.wake
+			continue
+		}
+		if rot != nil {
+			// A second rotation has to wait until the first is final; appends do not.
+			var now []*submission
+			now, held = holdBack(group, held)
+			l.gate.Lock()
+			c.finish(rot, now)
+			l.gate.Unlock()
+			rot = nil
+			l.queue.giveBack(group)
+			continue
+		}
+		if len(held) > 0 {
+			group, held = append(held, group...), nil
+		}
+		l.gate.Lock()
+		rot = c.run(group)
+		l.gate.Unlock()
+		l.queue.giveBack(group)
+	}
+}
+
+// holdBack sets aside calls that destroy keys, and whatever comes after one for the same member.
+func holdBack(group, held []*submission) (now, still []*submission) {
+	var fenced map[*member]bool
+	for _, s := range held {
+		if fenced == nil {
+			fenced = make(map[*member]bool)
+		}
+		fenced[s.member] = true
+	}
+	for _, s := range group {
+		if s.destruction != nil || fenced[s.member] {
+			if fenced == nil {
+				fenced = make(map[*member]bool)
+			}
+			if s.member != nil {
+				fenced[s.member] = true
+			}
+			held = append(held, s)
+			continue
+		}
+		now = append(now, s)
+	}
+	return now, held
+}
+
+// finish takes a rotation through steps 3 to 5, with what waits as the transaction of step 3.
+func (c *committer) finish(rot *rotation, group []*submission) {
+	l := c.l
+	if len(group) > 0 {
+		c.run(group)
+	} else if l.Health() == nil {
+		if err := l.o.Store.Settle(); err != nil {
+			l.stop(err)
+		}
+	}
+	if l.Health() == nil {
+		if err := l.o.Root.Keep(rot.generation); err != nil {
+			l.stop(fmt.Errorf("overwrite the old root key: %w", err))
+		}
+	}
+	var err error
+	if health := l.Health(); health != nil {
+		// It is committed, but whether the old root is gone is not known; the next start sees to it.
+		err = fmt.Errorf("%w: the destruction was recorded, but not brought to its end: %w", ErrUncertain, health)
+	}
+	for _, s := range rot.waiting {
+		for i := range s.destruction.old {
+			s.destruction.old[i].Clear()
+		}
+		l.settle(s, err)
+	}
+	if now := time.Now(); now.Sub(c.lastGC) > 5*time.Second {
+		// Pages and schedules of destroyed keys are garbage now; let them be overwritten soon.
+		c.lastGC = now
+		go runtime.GC()
+	}
+}
+
+// run makes a group durable and answers those who need nothing more. It returns the rotation that
+// is to be finished, if the group destroyed keys.
+func (c *committer) run(group []*submission) *rotation {
+	l := c.l
+	if err := l.Health(); err != nil {
+		for _, s := range group {
+			l.settle(s, err)
+		}
+		return nil
+	}
+	rot, err := c.write(group)
+	if err != nil {
+		l.stop(err)
+		answer := fmt.Errorf("%w: %w", ErrReadOnly, err)
+		if errors.Is(err, store.ErrUncertain) || errors.Is(err, errAfterCommit) {
+			answer = fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		for _, s := range group {
+			l.settle(s, answer)
+		}
+		return nil
+	}
+	for _, s := range group {
+		if s.destruction == nil {
+			l.settle(s, nil)
+		}
+	}
+	return rot
+}
+
+// errAfterCommit marks an error after which the group may well be durable.
+var errAfterCommit = errors.New("after the commit")
+
+// write is steps 1 and 2.
+func (c *committer) write(group []*submission) (*rotation, error) {
+	l := c.l
+	batch := l.keys.Begin()
+	var rot *rotation
+	for _, s := range group {
+		if err := applyKeys(batch, s); err != nil {
+			return nil, fmt.Errorf("change the keyring: %w", err)
+		}
+		if s.destruction != nil {
+			if rot == nil {
+				rot = &rotation{generation: c.generation + 1}
+			}
+			rot.waiting = append(rot.waiting, s)
+		}
+	}
+	root, headMAC := c.root, c.headMAC
+	if rot != nil {
+		var err error
+		if root, err = seal.NewKey(l.o.Rand); err != nil {
+			return nil, fmt.Errorf("draw a root key: %w", err)
+		}
+		if err := l.o.Root.Stage(rot.generation, root); err != nil {
+			return nil, fmt.Errorf("stage a root key: %w", err)
+		}
+		headMAC = root.Derive(headLabel)
+	}
+	head := headRow{generation: c.generation, version: c.version, top: c.top}
+	var pages []keyring.Page
+	if batch.Changed() || rot != nil {
+		var err error
+		if pages, err = batch.Seal(root); err != nil {
+			return nil, fmt.Errorf("seal the keyring: %w", err)
+		}
+		head.version++
+		head.top = keyring.TopHash(pages[len(pages)-1].Sealed)
+	}
+	if rot != nil {
+		head.generation = rot.generation
+	}
+	first := c.tree.Size()
+	entries, err := c.chainGroup(group, rot)
+	if err != nil {
+		return nil, err
+	}
+	head.size, head.root, head.recordedAt = c.tree.Size(), c.tree.Root(), c.recordedAt
+	var tiles []tile
+	c.tree.TakeFullTiles(func(level int, n uint64, data []byte) {
+		tiles = append(tiles, tile{tileKey(level, n), append([]byte(nil), data...)})
+	})
+	err = batch.Commit(func() error {
+		return l.o.Store.Update(func(w store.Writer) error {
+			return writeGroup(w, first, entries, tiles, pages, head.encode(headMAC))
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	c.generation, c.version, c.top, c.root, c.headMAC = head.generation, head.version, head.top, root, headMAC
+	for i, e := range entries {
+		if err := l.tags.Add(first+uint64(i), [16]byte(e[chain.HeaderSize:])); err != nil {
+			return nil, fmt.Errorf("%w: index the tags: %w", errAfterCommit, err)
+		}
+	}
+	l.recordedAt.Store(head.recordedAt)
+	l.size.Store(head.size)
+	l.durable.Store(&durableHead{size: head.size, root: head.root})
+	return rot, nil
+}
+
+type tile struct {
+	key, data []byte
+}
+
+func writeGroup(w store.Writer, first uint64, entries [][]byte, tiles []tile, pages []keyring.Page, head []byte) error {
+	for i, e := range entries {
+		if err := w.Put(mapEntries, indexKey(first+uint64(i)), e); err != nil {
+			return err
+		}
+	}
+	for _, t := range tiles {
+		if err := w.Put(mapTiles, t.key, t.data); err != nil {
+			return err
+		}
+	}
+	for _, p := range pages {
+		var err error
+		if p.Sealed == nil {
+			err = w.Delete(mapKeyring, p.Position)
+		} else {
+			err = w.Put(mapKeyring, p.Position, p.Sealed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Put(mapMeta, keyHead, head)
+}
+
+func applyKeys(b *keyring.Batch, s *submission) error {
+	switch {
+	case s.deleteID:
+		if err := b.DeleteID(s.path); err != nil {
+			return err
+		}
+	case s.putID != nil:
+		if err := b.PutID(s.path, *s.putID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.deleteRec:
+		return b.DeleteMember(s.slot)
+	case s.record != nil:
+		b.SetNextSlot(s.slot + 1)
+		return b.PutMember(s.slot, s.record)
+	}
+	return nil
+}
+
+// chainGroup gives every entry of a group its place: time, predecessor, leaf.
+func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, error) {
+	if now := c.l.o.Clock().UnixMilli(); now > c.recordedAt {
+		c.recordedAt = now
+	}
+	at := time.UnixMilli(c.recordedAt)
+	entries := make([][]byte, 0, 2*len(group))
+	add := func(s *submission, entry []byte, class string) {
+		chain.Complete(entry, c.recordedAt, c.prev)
+		c.prev = chain.LeafHash(entry)
+		s.pending.answer.Entries = append(s.pending.answer.Entries, EntryRef{Index: c.tree.Size(), LeafHash: c.prev, Class: class})
+		c.tree.Append(c.prev)
+		entries = append(entries, entry)
+	}
+	for _, s := range group {
+		s.pending.answer.RecordedAt = at
+		for i, e := range s.entries {
+			add(s, e, s.drafts[i].key.Class.Name())
+		}
+		system := s.system
+		if d := s.destruction; d != nil {
+			body, err := destructionBody{Cause: d.cause, Keys: uint64(d.keys), Entries: d.entries, From: c.generation, To: rot.generation}.encode()
+			if err != nil {
+				return nil, err
+			}
+			system = append(system, systemDraft{topicDestructions, "destructions", body})
+		}
+		for _, d := range system {
+			e, err := c.sealSystem(d)
+			if err != nil {
+				return nil, err
+			}
+			add(s, e, d.class)
+		}
+	}
+	return entries, nil
+}
+
+func (c *committer) sealSystem(d systemDraft) ([]byte, error) {
+	t := c.topics[d.topic]
+	e, err := c.l.box.Seal(chain.AppendHeader(nil), c.l.o.Rand, chain.Version, t.key, t.tagger.Tag(t.count), d.body)
+	if err != nil {
+		return nil, fmt.Errorf("seal an entry of the ledger's own: %w", err)
+	}
+	t.count++
+	return e, nil
+}
+
+// settle answers a call, frees its place, and lets go of its member.
+func (l *Ledger) settle(s *submission, err error) {
+	s.pending.err = err
+	close(s.pending.done)
+	if s.member != nil {
+		l.members.committed(s)
+	}
+	l.queue.release(1)
+}

@@ -1,0 +1,173 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"consentledger/crypto/keyring"
+	"consentledger/ledger/consent"
+)
+
+// Decide answers whether a purpose may use a member's items, now or, if the question names a
+// time, as the ledger stood then. It records nothing: a decision is not a look.
+func (l *Ledger) Decide(ctx context.Context, who Caller, q *consent.Question) (consent.Answer, error) {
+	if !who.May(ActDecide) {
+		return consent.Answer{}, ErrForbidden
+	}
+	reg := l.register.Load()
+	m, err := l.acquire(ctx, l.pathOf(q.Member))
+	if err != nil {
+		return consent.Answer{}, err
+	}
+	defer l.release(m)
+	now := l.now()
+	switch {
+	case m.ended():
+		return consent.Answer{Reason: consent.ReasonWithdrawn}, nil
+	case !m.living():
+		return reg.Decide(nil, q, now), nil
+	case q.At.IsZero() || !q.At.Before(now):
+		return reg.Decide(m.fold, q, now), nil
+	}
+	all, _, err := l.openMember(m.rec)
+	if err != nil {
+		return consent.Answer{}, err
+	}
+	fold := consent.NewFold()
+	for _, e := range all {
+		if !e.RecordedAt.After(q.At) {
+			fold.Apply(e.Index, e.RecordedAt, e.key, e.Event)
+		}
+	}
+	return reg.Decide(fold, q, q.At), nil
+}
+
+// Lookup turns a member id into the member's ref. Of a membership that ended it says so only
+// while something is kept.
+func (l *Ledger) Lookup(ctx context.Context, who Caller, id consent.MemberID) (Ref, State, error) {
+	if !who.May(ActDecide) {
+		return Ref{}, "", ErrForbidden
+	}
+	m, err := l.acquire(ctx, l.pathOf(id))
+	if err != nil {
+		return Ref{}, "", err
+	}
+	defer l.release(m)
+	switch {
+	case m.living():
+		return l.refs.ref(m.id.Slot, m.rec.Nonce), StateActive, nil
+	case m.ended():
+		slot := m.id.Kept[len(m.id.Kept)-1]
+		rec, err := l.keys.Member(slot)
+		if err != nil {
+			return Ref{}, "", l.damaged(err)
+		}
+		if rec != nil {
+			return l.refs.ref(slot, rec.Nonce), StateWithdrawn, nil
+		}
+	}
+	return Ref{}, "", ErrUnknownMember
+}
+
+// resolve finds the member id that a ref stands for, as far as the keyring knows it.
+func (l *Ledger) resolve(ref Ref) (path keyring.IDPath, slot uint64, ended bool, err error) {
+	slot, nonce := l.refs.open(ref)
+	rec, err := l.keys.Member(slot)
+	if err != nil {
+		return path, 0, false, l.damaged(err)
+	}
+	if rec == nil || rec.Nonce != nonce {
+		return path, 0, false, ErrUnknownMember
+	}
+	return rec.Path, slot, rec.Ended, nil
+}
+
+// ErrWithdrawn says that the membership ended, and that what is kept of it is kept apart.
+var ErrWithdrawn = errors.New("the member has withdrawn")
+
+// look records a look at a member and, once that is durable, hands the member to f.
+//
+// No record, no answer: the entry that says who looked, and why, is on disk before f runs.
+func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, f func(m *member, now time.Time) error) error {
+	if !who.May(ActLook) {
+		return ErrForbidden
+	}
+	path, slot, ended, err := l.resolve(ref)
+	if err != nil {
+		return err
+	}
+	if ended {
+		return ErrWithdrawn
+	}
+	if err := l.Health(); err != nil {
+		return err
+	}
+	if err := l.queue.reserve(); err != nil {
+		return err
+	}
+	queued := false
+	defer func() {
+		if !queued {
+			l.queue.release(1)
+		}
+	}()
+	m, err := l.acquire(ctx, path)
+	if err != nil {
+		return err
+	}
+	if m.id.Slot != slot {
+		l.release(m)
+		return ErrUnknownMember
+	}
+	now := l.now()
+	a := &consent.Access{Who: who.KeyID, From: who.From, What: lk.What, Reason: lk.Reason}
+	p, err := l.register.Load().PlanAccess(m.fold, m.states(), a, now)
+	var s *submission
+	if err == nil {
+		s, err = l.build(m, p, false, "", now)
+	}
+	if err != nil {
+		l.release(m)
+		return err
+	}
+	m.flight = s
+	l.queue.put(s)
+	queued = true
+	l.release(m)
+	if _, err := s.pending.Wait(ctx); err != nil {
+		return err
+	}
+	if m, err = l.acquire(ctx, path); err != nil {
+		return err
+	}
+	defer l.release(m)
+	if m.id.Slot != slot {
+		return ErrUnknownMember
+	}
+	return f(m, l.now())
+}
+
+// Member returns a member's state. The look is recorded first.
+func (l *Ledger) Member(ctx context.Context, who Caller, ref Ref, lk Look) (v consent.MemberView, err error) {
+	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
+		v = m.fold.View(l.register.Load(), now)
+		return nil
+	})
+	return v, err
+}
+
+// History returns a member's entries, newest first, from before an index (0: the newest). next is
+// the index to go on from, 0 where there is no more. The look is recorded first, and is the first
+// row of the first page.
+func (l *Ledger) History(ctx context.Context, who Caller, ref Ref, lk Look, before uint64, limit int) (rows []HistoryRow, next uint64, err error) {
+	err = l.look(ctx, who, ref, lk, func(m *member, _ time.Time) error {
+		all, _, err := l.openMember(m.rec)
+		if err != nil {
+			return err
+		}
+		rows, next = page(all, before, limit)
+		return nil
+	})
+	return rows, next, err
+}
