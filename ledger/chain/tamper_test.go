@@ -20,13 +20,14 @@ func isEntryKind(k Kind) bool {
 }
 
 func TestEveryBitOfEveryEntryIsWatched(t *testing.T) {
+	o := withKey(t)
 	l := newLog(t, 9)
 	for i, e := range l.entries {
 		for at := range e {
 			for bit := range 8 {
 				c := l.clone()
 				c.entries[i] = flip(e, at, 1<<bit)
-				r := verify(t, c, withKey(t))
+				r := verify(t, c, o)
 				if r.Intact || r.Findings[0].Index != uint64(i) || !isEntryKind(r.Findings[0].Kind) {
 					t.Fatalf("bit %d of byte %d of entry %d: %+v", bit, at, i, r.Findings)
 				}
@@ -36,6 +37,7 @@ func TestEveryBitOfEveryEntryIsWatched(t *testing.T) {
 }
 
 func TestEveryByteOfAnEntryBesideATileIsWatched(t *testing.T) {
+	o := withKey(t)
 	l := newLog(t, 260)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	whole := []int{0, 1, 254, 255, 256, 257, 258, 259}
@@ -50,7 +52,7 @@ func TestEveryByteOfAnEntryBesideATileIsWatched(t *testing.T) {
 		for _, at := range places {
 			c := l.clone()
 			c.entries[i] = flip(e, at, byte(1+rnd.IntN(255)))
-			r := verify(t, c, withKey(t))
+			r := verify(t, c, o)
 			if r.Intact || r.Findings[0].Index != uint64(i) || !isEntryKind(r.Findings[0].Kind) {
 				t.Fatalf("byte %d of entry %d: %+v", at, i, r.Findings)
 			}
@@ -80,13 +82,14 @@ func TestAnAlteredEntryIsNamedWithoutCheckpointAndTile(t *testing.T) {
 }
 
 func TestEveryByteOfATileIsWatched(t *testing.T) {
-	for _, n := range []int{256, 300} {
-		l := newLog(t, n)
-		key := tileKey{0, 0}
-		for at := range TileSize {
+	o := withKey(t)
+	key := tileKey{0, 0}
+	for _, tc := range []struct{ entries, step int }{{256, 1}, {300, 31}} {
+		l := newLog(t, tc.entries)
+		for at := 0; at < TileSize; at += tc.step {
 			c := l.clone()
 			c.tiles[key] = flip(l.tiles[key], at, 0x40)
-			wantFirst(t, verify(t, c, withKey(t)), TileDiffers, uint64(at/HashSize))
+			wantFirst(t, verify(t, c, o), TileDiffers, uint64(at/HashSize))
 		}
 	}
 }
@@ -115,12 +118,13 @@ func TestATileOfAHigherLevelIsWatched(t *testing.T) {
 }
 
 func TestEveryByteOfTheCheckpointIsWatched(t *testing.T) {
+	o := withKey(t)
 	l := newLog(t, 20)
 	for at := range l.checkpoint {
 		for bit := range 8 {
 			c := l.clone()
 			c.checkpoint = flip(l.checkpoint, at, 1<<bit)
-			r := verify(t, c, withKey(t))
+			r := verify(t, c, o)
 			if r.Intact || !has(r, CheckpointMalformed) && !has(r, CheckpointSignature) && !has(r, CheckpointOrigin) {
 				t.Fatalf("bit %d of byte %d of the checkpoint: %+v", bit, at, r.Findings)
 			}

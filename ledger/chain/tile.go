@@ -23,36 +23,45 @@ func askTile(tile tileFunc, level int, n uint64, width int) ([]byte, error) {
 	return b, nil
 }
 
-// edgeWidth returns how many hashes follow the last full tile of a level.
-func edgeWidth(size uint64, level int) int {
-	return int(size >> (tileHeight * level) % TileHashes)
+// ReadTile returns the first width hashes of a tile, as they are served:
+// width*HashSize bytes. It asks tile for the tile itself if it is full (width
+// 256) or of level 0, and otherwise, for the partial tile (level, n, width),
+// for the full tiles n*256 … n*256+width-1 of the level below, whose roots its
+// hashes are. So a log that stores full tiles only, and hashes its last
+// entries for level 0, can serve them all. Errors of tile are returned,
+// wrapped; a tile of another length is one. It panics unless width is 1–256
+// and level 0–63.
+func ReadTile(level int, n uint64, width int, tile func(level int, n uint64, width int) ([]byte, error)) ([]byte, error) {
+	if level == 0 || width == TileHashes {
+		return askTile(tile, level, n, width)
+	}
+	_ = TilePath(level, n, width) // panics
+	hashes := make([]byte, 0, width*HashSize)
+	scratch := make([]Hash, 0, TileHashes)
+	for i := range uint64(width) {
+		b, err := askTile(tile, level-1, n*TileHashes+i, TileHashes)
+		if err != nil {
+			return nil, err
+		}
+		root := perfectRoot(hashesOf(scratch[:0], b))
+		hashes = append(hashes, root[:]...)
+	}
+	return hashes, nil
 }
 
-// readEdge returns the hashes at the right edge of a tile level. At level 0 it
-// asks for them; above, each is the root of a full tile of the level below.
+// readEdge returns the hashes at the right edge of a tile level, those that
+// follow its last full tile: size/256^level mod 256.
 func readEdge(size uint64, level int, tile tileFunc) ([]Hash, error) {
-	width := edgeWidth(size, level)
+	at := size >> (tileHeight * level)
+	width := int(at % TileHashes)
 	if width == 0 {
 		return nil, nil
 	}
-	n := size >> (tileHeight * level) / TileHashes
-	if level == 0 {
-		b, err := askTile(tile, 0, n, width)
-		if err != nil {
-			return nil, err
-		}
-		return hashesOf(make([]Hash, 0, width), b), nil
+	b, err := ReadTile(level, at/TileHashes, width, tile)
+	if err != nil {
+		return nil, err
 	}
-	edge := make([]Hash, width)
-	scratch := make([]Hash, 0, TileHashes)
-	for i := range edge {
-		b, err := askTile(tile, level-1, n*TileHashes+uint64(i), TileHashes)
-		if err != nil {
-			return nil, err
-		}
-		edge[i] = perfectRoot(hashesOf(scratch[:0], b))
-	}
-	return edge, nil
+	return hashesOf(make([]Hash, 0, width), b), nil
 }
 
 // TileReader reads the tree of the given size from its tiles, for

@@ -62,8 +62,7 @@ func RestoreTree(size uint64, tile func(level int, n uint64, width int) ([]byte,
 		if err != nil {
 			return nil, fmt.Errorf("restoring the tree: %w", err)
 		}
-		b := make([]byte, 0, TileSize)
-		t.edges = append(t.edges, bytesOf(b, edge))
+		t.edges = append(t.edges, bytesOf(make([]byte, 0, TileSize), edge))
 		// The edge's perfect subtrees, largest first, are this level's part
 		// of the frontier.
 		for k := tileHeight - 1; k >= 0; k-- {
@@ -108,8 +107,8 @@ func (t *Tree) push(level int, h *Hash) {
 		t.edges = append(t.edges, nil)
 	}
 	edge := t.edges[level]
-	if edge == nil {
-		edge = make([]byte, 0, TileSize)
+	if cap(edge) < TileSize { // there is none yet, or it is a clone's
+		edge = append(make([]byte, 0, TileSize), edge...)
 	}
 	edge = append(edge, h[:]...)
 	if len(edge) == TileSize {
@@ -141,23 +140,21 @@ func (t *Tree) fold(k int, right Hash) Hash {
 	return right
 }
 
-// Clone returns an independent copy, with the full tiles not yet taken.
+// Clone returns an independent copy, with the full tiles not yet taken. It is
+// cheap: an edge is copied only when the copy appends to it.
 func (t *Tree) Clone() *Tree {
 	c := *t
 	c.full = slices.Clone(t.full)
-	c.edges = make([][]byte, len(t.edges))
-	for i, edge := range t.edges {
-		if edge != nil {
-			// With room for the rest of the tile, which edge shares with nobody.
-			c.edges[i] = append(make([]byte, 0, TileSize), edge...)
-		}
+	c.edges = slices.Clone(t.edges)
+	for i, edge := range c.edges {
+		c.edges[i] = slices.Clip(edge) // what t appends is beyond the clone's view
 	}
 	return &c
 }
 
 // TakeFullTiles calls f for each tile that became full since the last call, in
 // the order in which they did: a level's tiles ascend, and a tile comes after
-// those below it. data is TileSize bytes, and f's to keep.
+// those below it. data is TileSize bytes; f may keep it, and not change it.
 func (t *Tree) TakeFullTiles(f func(level int, n uint64, data []byte)) {
 	for _, tile := range t.full {
 		f(tile.level, tile.n, tile.data)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -59,73 +60,105 @@ func (c *collector) run(ctx context.Context, o VerifyOptions) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	jobs = int(min(uint64(jobs), max(blocks, 1)))
-	window := 4 * jobs
-
+	jobs = int(min(uint64(jobs), blocks))
 	g, ctx := errgroup.WithContext(ctx)
-	free := make(chan *block, window) // blocks to be filled; bounds the memory
-	work := make(chan *block)
-	done := make(chan *block, window) // never full, so a worker never waits on it
-	for range window {
-		free <- new(block)
+	q := &blockQueue{
+		collector: c,
+		progress:  o.Progress,
+		blocks:    blocks,
+		ring:      make([]ringBlock, min(4*uint64(jobs), blocks)),
 	}
-	g.Go(func() error {
-		defer close(work)
-		for n := range blocks {
-			// Blocks are given out in order, so the one that the collector
-			// waits for always has a worker, and frees another when done.
-			select {
-			case b := <-free:
-				b.n, b.count = n, int(min(TileHashes, c.size-n*TileHashes))
-				select {
-				case work <- b:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
+	q.room.L = &q.mu
+	defer context.AfterFunc(ctx, q.stop)()
 	for range jobs {
-		g.Go(func() error {
-			s := scanner{src: c.src}
-			for b := range work {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := s.scan(b); err != nil {
-					return err
-				}
-				done <- b
-			}
-			return nil
-		})
+		g.Go(func() error { return q.work(ctx) })
 	}
-	g.Go(func() error {
-		early := make(map[uint64]*block, window)
-		for next := uint64(0); next < blocks; {
-			b, ok := early[next]
-			if !ok {
-				select {
-				case b := <-done:
-					early[b.n] = b
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-				continue
-			}
-			delete(early, next)
-			if err := c.take(b); err != nil {
-				return err
-			}
-			free <- b
-			if next++; o.Progress != nil && (next%progressBlocks == 0 || next == blocks) {
-				o.Progress(min(next*TileHashes, c.size), c.size)
-			}
-		}
-		return nil
-	})
 	return g.Wait()
+}
+
+// A blockQueue gives blocks out in order and collects them in order. Whoever
+// finishes the block that is next to be collected collects it, and what is
+// ready after it: collecting is short, and handing it to a goroutine of its
+// own costs more.
+type blockQueue struct {
+	collector *collector
+	progress  func(done, total uint64)
+	blocks    uint64
+
+	mu      sync.Mutex
+	room    sync.Cond // the ring has room, or stopped is set
+	stopped bool
+	given   uint64 // blocks given out
+	taken   uint64 // blocks collected
+	ring    []ringBlock
+}
+
+// A ringBlock is the place of every len(ring)-th block; that there are so few
+// bounds the memory.
+type ringBlock struct {
+	block
+	ready bool
+}
+
+func (q *blockQueue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stopped = true
+	q.room.Broadcast()
+}
+
+func (q *blockQueue) work(ctx context.Context) error {
+	s := scanner{src: q.collector.src}
+	for {
+		b := q.next()
+		if err := ctx.Err(); b == nil || err != nil {
+			return err
+		}
+		if err := s.scan(&b.block); err != nil {
+			return err
+		}
+		if err := q.collect(b); err != nil {
+			return err
+		}
+	}
+}
+
+// next gives out a block, nil if there are no more or it is time to stop. It
+// waits while the ring is full; the block that holds it up always has a worker.
+func (q *blockQueue) next() *ringBlock {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.stopped && q.given < q.blocks && q.given-q.taken == uint64(len(q.ring)) {
+		q.room.Wait()
+	}
+	if q.stopped || q.given == q.blocks {
+		return nil
+	}
+	b := &q.ring[q.given%uint64(len(q.ring))]
+	b.n, b.count = q.given, int(min(TileHashes, q.collector.size-q.given*TileHashes))
+	q.given++
+	return b
+}
+
+// collect marks b as ready and collects what is next and ready.
+func (q *blockQueue) collect(b *ringBlock) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b.ready = true
+	for !q.stopped && q.taken < q.given {
+		next := &q.ring[q.taken%uint64(len(q.ring))]
+		if !next.ready {
+			break
+		}
+		if err := q.collector.take(&next.block); err != nil {
+			return err
+		}
+		next.ready = false
+		q.taken++
+		q.room.Broadcast()
+		if q.progress != nil && (q.taken%progressBlocks == 0 || q.taken == q.blocks) {
+			q.progress(min(q.taken*TileHashes, q.collector.size), q.collector.size)
+		}
+	}
+	return nil
 }
