@@ -196,3 +196,29 @@ func DecodeEvent(b []byte) (Event, error) {
 	}
 	return e, nil
 }
+
+// sizeBound returns no less than the length of the encoding, cheaply: nine
+// bytes for the head of each string, list and number, and the strings.
+func (e *Event) sizeBound() int {
+	n := 28*(2+9) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
+		len(e.Reference) + len(e.Correction) + len(e.Outcome) + len(e.Reason) + len(e.Recipient) + len(e.Business) + len(e.Basis) +
+		len(e.Form) + len(e.Who) + len(e.From) + len(e.What) + stringsSize(e.Purposes) + stringsSize(e.Items)
+	if e.Guardian != nil {
+		n += 64 + len(e.Guardian.Reference) + len(e.Guardian.Method)
+	}
+	for i := range e.Decisions {
+		d := &e.Decisions[i]
+		n += 64 + len(d.Purpose) + stringsSize(d.Items) + stringsSize(d.Recipients)
+	}
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		n += 64 + len(c.Item)
+		if c.Old != nil {
+			n += len(*c.Old)
+		}
+		if c.New != nil {
+			n += len(*c.New)
+		}
+	}
+	return n
+}

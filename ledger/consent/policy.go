@@ -153,6 +153,7 @@ type Policy struct {
 	byClass    map[string]Rule
 	byRec      map[string]*Recipient
 	byEx       map[string]*Exemption
+	classIDs   map[string]ClassID
 	membership map[string]string // membership class by member kind
 }
 
@@ -238,14 +239,14 @@ func (p *Policy) Source() []byte { return p.source }
 // kind is until withdrawal or counts from it.
 func (p *Policy) MembershipClass(memberKind string) (ClassID, bool) {
 	c, ok := p.membership[memberKind]
-	return classID(p.id, c), ok
+	return p.classIDs[c], ok
 }
 
 func (p *Policy) accessClass() ClassID {
 	if p.access == "" {
 		return AccessClass
 	}
-	return classID(p.id, p.access)
+	return p.classIDs[p.access]
 }
 
 func digestsOf(t Text) map[string][32]byte {

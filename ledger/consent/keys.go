@@ -1,0 +1,89 @@
+package consent
+
+import "slices"
+
+func hasKey(keys []KeyState, k KeyName) bool {
+	return slices.ContainsFunc(keys, func(s KeyState) bool { return s.KeyName == k })
+}
+
+// membershipKey returns the living key that withdrawals and corrections of a
+// policy are recorded under: the membership class of the member's kind, or
+// that of another kind which the member had.
+func (r *Register) membershipKey(f *Fold, keys []KeyState, p *Policy) (KeyName, bool) {
+	if c, ok := p.MembershipClass(f.kind(p.id)); ok {
+		if k := (KeyName{Class: c}); hasKey(keys, k) {
+			return k, true
+		}
+	}
+	for _, v := range r.policies[p.id] {
+		for _, kind := range v.memberKinds {
+			c, _ := v.MembershipClass(kind)
+			if k := (KeyName{Class: c}); hasKey(keys, k) {
+				return k, true
+			}
+		}
+	}
+	return KeyName{}, false
+}
+
+// accessKey returns the living key for looks at the member's data, and if
+// there is none, the one that there should be by the policy.
+func (r *Register) accessKey(keys []KeyState, p *Policy) KeyName {
+	want := KeyName{Class: p.accessClass()}
+	if hasKey(keys, want) {
+		return want
+	}
+	for _, v := range r.policies[p.id] {
+		if k := (KeyName{Class: v.accessClass()}); hasKey(keys, k) {
+			return k
+		}
+	}
+	return want
+}
+
+// recordingKey returns the key that an event about a purpose is recorded
+// under: its class for the member's kind, or, if the member has no such key,
+// the one that holds the decision on it, which an older kind or version chose.
+func (r *Register) recordingKey(f *Fold, keys []KeyState, p *Policy, pu *Purpose, reference string) (KeyName, *Refusal) {
+	class := p.classIDs[pu.Class(f.kind(p.id))]
+	rule, ok := r.rules[class]
+	want := KeyName{Class: class}
+	if rule.ByReference() {
+		if reference == "" {
+			return want, invalid("reference_required", "reference", "the purpose's class ends by an event; name the order or event with reference")
+		}
+		want.Reference = reference
+	}
+	if ok && hasKey(keys, want) {
+		return want, nil
+	}
+	if !rule.ByReference() {
+		for i := range f.keys {
+			k := &f.keys[i]
+			if k.key.Class.Policy() == p.id && !p.isEvidence(k.key.Class) && k.key.Reference == "" &&
+				slices.Contains(k.purposes, pu.ID) && hasKey(keys, k.key) {
+				return k.key, nil
+			}
+		}
+	}
+	if rule.ByReference() {
+		return want, refuse(Conflict, "reference_unknown", "reference", "nothing of this purpose is open under that reference; record the consent or contract with it first")
+	}
+	return want, refuse(Conflict, "class_not_open", "purpose", "the member has nothing recorded in the class of this purpose; record the consent or contract first")
+}
+
+func (p *Policy) isEvidence(c ClassID) bool {
+	return p.evidence != nil && p.classIDs[p.evidence.Class] == c
+}
+
+// memberPolicies returns the policies in force that the member has anything
+// to do with, by keys, in the register's order.
+func (r *Register) memberPolicies(keys []KeyState, inForce func(id string) *Policy) []*Policy {
+	var list []*Policy
+	for _, id := range r.ids {
+		if p := inForce(id); p != nil && slices.ContainsFunc(keys, func(k KeyState) bool { return k.Class.Policy() == id }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}

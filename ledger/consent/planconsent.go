@@ -1,0 +1,364 @@
+package consent
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// maxAhead is how far the caller's clock may run ahead of ours.
+const maxAhead = 5 * time.Minute
+
+// digestBytes is the length of a SHA-256.
+const digestBytes = 32
+
+// maxGuardianTextBytes and its like bound the free text of calls.
+const (
+	maxGuardianTextBytes = 256
+	maxReasonBytes       = 2048
+)
+
+// notMethods are ways in which nobody consents (GDPR recital 32): going on to
+// use a shop, saying nothing, a box ticked beforehand, a browser's signal.
+var notMethods = []string{"implied", "continued_use", "silence", "inactivity", "preticked", "default", "signal", "gpc"}
+
+// PlanConsent checks a consent against the policy version in force and says
+// what it leads to: one entry for each retention class among its decisions,
+// and a copy in the evidence class if the policy has one. If the call gives
+// the member a kind and none of its decisions falls in the membership class,
+// the kind has an entry there of its own, so that it outlives the other
+// classes. f is empty for a new member. The error is a *Refusal, and then
+// nothing of the request is to be kept.
+func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Time) (*Plan, error) {
+	if f == nil {
+		f = NewFold()
+	}
+	fresh := f.Empty() && len(keys) == 0
+	if f.Withdrawn() || fresh && !c.Enrol {
+		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member; a first consent says enrol: true")
+	}
+	p, err := r.consentPolicy(c, now)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := consentKind(f, p, c)
+	if err != nil {
+		return nil, err
+	}
+	e := Event{Kind: KindConsent, Policy: p.id, PolicyVersion: p.version, MemberKind: kind, Method: c.Method, Locale: c.Locale, Reference: c.Reference}
+	if err := consentManner(p, c, now, &e); err != nil {
+		return nil, err
+	}
+	if err := r.consentAge(f, p, c, fresh, now, &e); err != nil {
+		return nil, err
+	}
+	if len(c.Decisions) == 0 {
+		return nil, invalid("decisions_required", "decisions", "a consent holds at least one decision")
+	}
+
+	plan := &Plan{Entries: make([]Draft, 0, 4), Create: make([]KeyName, 0, 6)}
+	for i := range c.Decisions {
+		if err := r.planDecision(plan, p, kind, c, i, &e, now); err != nil {
+			return nil, err
+		}
+	}
+	membership := KeyName{Class: p.classIDs[p.membership[kind]]}
+	if was := f.kind(p.id); was != kind {
+		plan.MemberKind = kind
+		if !slices.ContainsFunc(plan.Entries, func(d Draft) bool { return d.Key == membership }) {
+			plan.Entries = append(plan.Entries, Draft{membership, e})
+		}
+	}
+	plan.create(membership)
+	plan.create(r.accessKey(keys, p))
+	if p.evidence != nil {
+		plan.copyConsent(KeyName{Class: p.classIDs[p.evidence.Class]}, &e)
+	}
+	if err := plan.fits(); err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+func (r *Register) consentPolicy(c *Consent, now time.Time) (*Policy, error) {
+	if _, ok := r.policies[c.Policy]; !ok {
+		return nil, invalid("unknown_policy", "policy", "no such policy; see GET /v1/policies")
+	}
+	v, _ := r.posted(c.Policy, now)
+	if v != nil && v.version == c.PolicyVersion {
+		return v.Policy, nil
+	}
+	if _, ok := r.Version(c.Policy, c.PolicyVersion); !ok {
+		return nil, invalid("unknown_policy_version", "policy_version", "no such version; see GET /v1/policies")
+	}
+	return nil, invalid("policy_version_not_in_force", "policy_version", "the version is not the one in force; show the member the one that is, and send its version")
+}
+
+func consentKind(f *Fold, p *Policy, c *Consent) (string, error) {
+	kind := c.MemberKind
+	if kind == "" {
+		kind = f.kind(p.id)
+	}
+	if kind == "" && len(p.memberKinds) == 1 {
+		kind = p.memberKinds[0]
+	}
+	switch {
+	case kind == "":
+		return "", invalid("member_kind_required", "member_kind", "the policy has several kinds of members; say which")
+	case !slices.Contains(p.memberKinds, kind):
+		return "", invalid("unknown_member_kind", "member_kind", "no such kind of member in the policy; see its member_kinds")
+	}
+	return kind, nil
+}
+
+// consentManner checks how, when and in which language the consent was given.
+func consentManner(p *Policy, c *Consent, now time.Time, e *Event) error {
+	switch {
+	case c.Method == "":
+		return invalid("method_required", "method", "say how the consent was given, such as button, checkbox, paper or phone")
+	case !isName(c.Method):
+		return invalid("invalid_method", "method", "a method is a name of 1 to 64 of a-z, 0-9, _ and -")
+	case slices.Contains(notMethods, c.Method):
+		return invalid("not_a_consent", "method", "nobody consents by doing nothing or by a browser's signal; record only what the member decided")
+	case c.OccurredAt.IsZero():
+		return invalid("occurred_at_required", "occurred_at", "say when the member decided")
+	case c.OccurredAt.After(now.Add(maxAhead)):
+		return invalid("occurred_at_in_future", "occurred_at", "is more than five minutes ahead; check the clock of the sender")
+	case c.Locale == "":
+		return invalid("locale_required", "locale", "say in which language the text was shown, such as en or ko")
+	case c.Reference != "" && !isReference(c.Reference):
+		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
+	case len(c.ShownDigest) != 0 && len(c.ShownDigest) != digestBytes:
+		return invalid("invalid_shown_digest", "shown_digest", "must be the SHA-256 of what was shown: 64 hexadecimal digits")
+	}
+	e.OccurredAtMs = c.OccurredAt.UnixMilli()
+	e.ShownDigest = c.ShownDigest
+	lang, ok := p.language(c.Locale)
+	if len(c.ShownDigest) == 0 {
+		if !ok {
+			return invalid("locale_not_in_policy", "locale", "the policy has no text in that language; send shown_digest, the SHA-256 of what was shown, or a language that the policy has")
+		}
+		digest := p.digests[lang]
+		e.ShownDigest = digest[:]
+	} else if !ok && !isLanguage(c.Locale) {
+		return invalid("invalid_locale", "locale", "must be a language by BCP 47, such as en, ko or zh-Hant")
+	}
+	return nil
+}
+
+// language returns the language of the policy's text that serves a locale: the
+// locale itself or what is left of it when subtags are taken away from the end
+// (RFC 4647 lookup).
+func (p *Policy) language(locale string) (string, bool) {
+	for l := locale; ; {
+		if _, ok := p.text[l]; ok {
+			return l, l == locale || isLanguage(locale)
+		}
+		i := len(l) - 1
+		for i > 0 && l[i] != '-' {
+			i--
+		}
+		if i <= 0 {
+			return "", false
+		}
+		l = l[:i]
+	}
+}
+
+// consentAge holds the member to the policy's least age. The birth date is
+// looked at here and nowhere else.
+func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, fresh bool, now time.Time, e *Event) error {
+	if c.Guardian != nil {
+		if err := guardianProof(p, c.Guardian, now, e); err != nil {
+			return err
+		}
+	}
+	if p.minimumAge == 0 {
+		return nil
+	}
+	switch {
+	case c.BirthDate != nil:
+		today, b := r.Day(now), *c.BirthDate
+		if b.day() > today || b.Year < 1850 {
+			return invalid("invalid_birth_date", "birth_date", "must be a date of birth, not in the future")
+		}
+		// The birthday of 29 February falls on 1 March in common years.
+		if dayOf(b.Year+p.minimumAge, b.Month, b.Day) > today {
+			switch {
+			case !p.guardian:
+				return invalid("under_age", "birth_date", "the policy does not accept members of that age; keep nothing of them")
+			case c.Guardian == nil:
+				return invalid("guardian_required", "guardian", "a member of that age needs a guardian's verified consent")
+			}
+			e.Age = AgeByGuardian
+			return nil
+		}
+		e.Age = AgeByBirthDate
+	case c.MinimumAgeConfirmed:
+		e.Age = AgeConfirmed
+	case c.Guardian != nil:
+		e.Age = AgeByGuardian
+	case fresh:
+		return invalid("age_not_stated", "birth_date", "the policy has a minimum age; send birth_date (it is not recorded) or minimum_age_confirmed: true")
+	case f.guarded:
+		return invalid("guardian_required", "guardian", "the member enrolled with a guardian's consent; send guardian, or birth_date if the member is old enough now")
+	}
+	return nil
+}
+
+func guardianProof(p *Policy, g *Guardian, now time.Time, e *Event) error {
+	switch {
+	case !p.guardian:
+		return invalid("guardian_not_accepted", "guardian", "the policy does not accept members under age; leave guardian out")
+	case !isReference(g.Reference):
+		return invalid("invalid_guardian", "guardian.reference", "name where the proof is kept, in 1 to 256 bytes; never a person's name")
+	case !isName(g.Method):
+		return invalid("invalid_guardian", "guardian.method", "say how the guardian was verified, a name of 1 to 64 of a-z, 0-9, _ and -")
+	case g.VerifiedAt.IsZero() || g.VerifiedAt.After(now.Add(maxAhead)):
+		return invalid("invalid_guardian", "guardian.verified_at", "say when the guardian was verified; it cannot be ahead of now")
+	}
+	e.Guardian = &GuardianProof{g.Reference, g.Method, g.VerifiedAt.UnixMilli()}
+	return nil
+}
+
+func at(i int, rest string) string { return "decisions[" + strconv.Itoa(i) + "]" + rest }
+
+// planDecision checks one decision and adds it to the entry of its class.
+func (r *Register) planDecision(plan *Plan, p *Policy, kind string, c *Consent, i int, e *Event, now time.Time) error {
+	d := c.Decisions[i]
+	pu := p.byPurpose[d.Purpose]
+	switch {
+	case pu == nil:
+		return invalid("unknown_purpose", at(i, ".purpose"), "the policy version states no such purpose; see its purposes")
+	case slices.ContainsFunc(c.Decisions[:i], func(o Decision) bool { return o.Purpose == d.Purpose }):
+		return invalid("duplicate_purpose", at(i, ".purpose"), "the purpose is decided twice; send one decision a purpose")
+	case !pu.forKind(kind):
+		return invalid("purpose_not_for_member_kind", at(i, ".purpose"), "the purpose is not for this kind of member; see its member_kinds")
+	case !d.Granted && !pu.AsksConsent():
+		return invalid("not_a_choice", at(i, ".decision"), "the purpose rests on a contract or a legal duty, not on consent; it cannot be refused, only left out")
+	}
+	if err := checkItems(p, pu, d.Items, i); err != nil {
+		return err
+	}
+	if d.Granted {
+		if err := r.grant(p, pu, &d, i, now); err != nil {
+			return err
+		}
+	} else if err := checkRecipients(r, p, pu, d.Recipients, i, now); err != nil {
+		return err
+	}
+	class := pu.Class(kind)
+	key := KeyName{Class: p.classIDs[class]}
+	if p.byClass[class].ByReference() {
+		if c.Reference == "" {
+			return invalid("reference_required", "reference", "the class of a purpose in this call ends by an event; name the order or event with reference")
+		}
+		key.Reference = c.Reference
+	}
+	for j := range plan.Entries {
+		if plan.Entries[j].Key == key {
+			plan.Entries[j].Event.Decisions = append(plan.Entries[j].Event.Decisions, d)
+			return nil
+		}
+	}
+	one := *e
+	one.Decisions = append(make([]Decision, 0, len(c.Decisions)-i), d)
+	plan.Entries = append(plan.Entries, Draft{key, one})
+	plan.create(key)
+	return nil
+}
+
+func checkItems(p *Policy, pu *Purpose, items []string, i int) error {
+	for j, id := range items {
+		if slices.Contains(items[:j], id) {
+			return invalid("duplicate_item", at(i, index(".items", j)), "the item is there twice; remove one")
+		}
+		if pu.has(id) {
+			continue
+		}
+		field := at(i, index(".items", j))
+		it := p.byItem[id]
+		switch {
+		case slices.Contains(p.prohibited, id):
+			return invalid("prohibited_item", field, "the policy prohibits the item; do not collect it")
+		case it != nil && it.Sensitive:
+			return invalid("sensitive_item", field, "a sensitive item is granted only under a purpose of kind sensitive; send a decision of its own")
+		case it != nil && it.UniqueID:
+			return invalid("unique_id_item", field, "a unique identifier is granted only under a purpose of kind unique_id; send a decision of its own")
+		}
+		return invalid("unknown_item", field, "the purpose has no such item; see the policy's purposes")
+	}
+	return nil
+}
+
+// grant fills in what a grant that names no items or recipients covers, and
+// checks what it names. The slices it fills in are the policy's own and are
+// not written to.
+func (r *Register) grant(p *Policy, pu *Purpose, d *Decision, i int, now time.Time) error {
+	if len(d.Items) == 0 {
+		if len(pu.Mandatory) == 0 {
+			return invalid("items_required", at(i, ".items"), "the purpose has only optional items; name those that are granted")
+		}
+		d.Items = pu.Mandatory
+	} else {
+		for _, id := range pu.Mandatory {
+			if !slices.Contains(d.Items, id) {
+				return invalid("mandatory_item_missing", at(i, ".items"), "a grant covers all mandatory items of the purpose; name them all, or leave items out")
+			}
+		}
+	}
+	if len(d.Recipients) == 0 && pu.Kind == PurposeProvision {
+		for j := range p.recipients {
+			if rec := &p.recipients[j]; rec.Kind != RecipientProcessor && r.registered(rec, now) && slices.Contains(rec.Purposes, pu.ID) {
+				d.Recipients = append(d.Recipients, rec.ID)
+			}
+		}
+		return nil
+	}
+	return checkRecipients(r, p, pu, d.Recipients, i, now)
+}
+
+func checkRecipients(r *Register, p *Policy, pu *Purpose, recipients []string, i int, now time.Time) error {
+	for j, id := range recipients {
+		rec := p.byRec[id]
+		switch {
+		case slices.Contains(recipients[:j], id):
+			return invalid("duplicate_recipient", at(i, index(".recipients", j)), "the recipient is there twice; remove one")
+		case rec == nil || !r.registered(rec, now):
+			return invalid("unknown_recipient", at(i, index(".recipients", j)), "no such recipient in force; see the policy's recipients")
+		case !slices.Contains(rec.Purposes, pu.ID):
+			return invalid("recipient_not_for_purpose", at(i, index(".recipients", j)), "the recipient gets nothing for this purpose; see the policy's recipients")
+		}
+	}
+	return nil
+}
+
+// registered reports whether a recipient of a version in force is in force.
+func (r *Register) registered(rec *Recipient, now time.Time) bool { return rec.from <= r.Day(now) }
+
+// copyConsent adds the proof of what is not in the evidence class already.
+func (p *Plan) copyConsent(key KeyName, e *Event) {
+	c := *e
+	c.Copy = true
+	for i := range p.Entries {
+		if p.Entries[i].Key != key {
+			c.Decisions = append(c.Decisions, p.Entries[i].Event.Decisions...)
+		}
+	}
+	p.create(key)
+	if len(c.Decisions) > 0 {
+		p.Entries = append(p.Entries, Draft{key, c})
+	}
+}
+
+// fits refuses a plan with an event that no entry can hold.
+func (p *Plan) fits() error {
+	for i := range p.Entries {
+		if e := &p.Entries[i].Event; e.sizeBound() > MaxEventBytes {
+			if _, err := e.Encode(); err != nil {
+				return invalid("too_large", "", "the call holds more than an entry of 60,000 bytes can; split it into several calls or shorten its texts")
+			}
+		}
+	}
+	return nil
+}

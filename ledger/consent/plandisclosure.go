@@ -1,0 +1,221 @@
+package consent
+
+import (
+	"slices"
+	"time"
+)
+
+func forbid(code, field, message string) *Refusal { return refuse(Forbidden, code, field, message) }
+
+// PlanDisclosure checks that a member's items may be given to a recipient, and
+// records that they are. The checks run in this order and the first that says
+// no is the answer, with nothing recorded: purpose_not_stated,
+// basis_not_allowed, recipient_not_registered, recipient_not_allowed,
+// item_suspended, no_effective_consent, item_not_consented,
+// recipient_not_consented.
+//
+// An exemption of the policy (basis) stands in for the consent. Where its
+// recipient is an authority it stands in for the register too, and where the
+// policy says so (despite_suspension) it also covers items under correction.
+func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now time.Time) (*Plan, error) {
+	if f == nil {
+		f = NewFold()
+	}
+	if f.Empty() && len(keys) == 0 {
+		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
+	}
+	if err := disclosureForm(d, now); err != nil {
+		return nil, err
+	}
+	s, err := r.disclosedPurpose(f, d, now)
+	if err != nil {
+		return nil, err
+	}
+	p := s.posted.Policy
+	rec, ex, err := r.disclosureRecipient(s, d, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDisclosedItems(p, d.Items); err != nil {
+		return nil, err
+	}
+	if f.anySuspended(d.Items) && (ex == nil || !ex.DespiteSuspension) {
+		return nil, forbid("item_suspended", "items", "an item is under correction; wait for its outcome or leave it out")
+	}
+	if ex == nil {
+		if err := r.disclosureConsent(f, s, rec, d); err != nil {
+			return nil, err
+		}
+	}
+	key, refusal := r.recordingKey(f, keys, p, s.purpose, d.Reference)
+	if refusal != nil {
+		return nil, refusal
+	}
+	e := Event{
+		Kind: KindDisclosure, Policy: p.id, PolicyVersion: p.version, OccurredAtMs: d.OccurredAt.UnixMilli(),
+		Purposes: []string{s.purpose.ID}, Items: d.Items, Recipient: d.Recipient, Basis: s.purpose.Basis, Reference: d.Reference,
+	}
+	if d.Form != FormIdentified {
+		e.Form = d.Form
+	}
+	if rec != nil {
+		e.Business = rec.Business
+	}
+	if ex != nil {
+		e.Basis = ex.ID
+	} else {
+		index := s.state.index
+		e.RestsOn = &index
+	}
+	plan := &Plan{Entries: []Draft{{key, e}}}
+	if err := plan.fits(); err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+func disclosureForm(d *Disclosure, now time.Time) error {
+	switch {
+	case len(d.Items) == 0:
+		return invalid("items_required", "items", "name the items that are given")
+	case d.Purpose == "":
+		return invalid("purpose_required", "purpose", "name the purpose that the items are given for")
+	case !isName(d.Recipient):
+		return invalid("invalid_recipient", "recipient", "a recipient is a name of 1 to 64 of a-z, 0-9, _ and -")
+	case d.OccurredAt.IsZero():
+		return invalid("occurred_at_required", "occurred_at", "say when the items were given")
+	case d.OccurredAt.After(now.Add(maxAhead)):
+		return invalid("occurred_at_in_future", "occurred_at", "is more than five minutes ahead; check the clock of the sender")
+	case d.Reference != "" && !isReference(d.Reference):
+		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
+	case d.Form == FormAnonymised:
+		return invalid("member_id_not_allowed", "member_id", "an anonymised disclosure is about nobody; send it without member_id")
+	case d.Form != "" && d.Form != FormIdentified && d.Form != FormPseudonymised:
+		return invalid("invalid_form", "form", "must be identified, pseudonymised or anonymised")
+	}
+	for i, it := range d.Items {
+		if slices.Contains(d.Items[:i], it) {
+			return invalid("duplicate_item", index("items", i), "the item is there twice; remove one")
+		}
+	}
+	return nil
+}
+
+// disclosedPurpose finds the one statement that the disclosure is about.
+func (r *Register) disclosedPurpose(f *Fold, d *Disclosure, now time.Time) (*statement, error) {
+	var found *statement
+	several := false
+	r.statements(f, d.Purpose, now, func(s *statement) bool {
+		if found != nil {
+			several = true
+			return false
+		}
+		c := *s
+		found = &c
+		return true
+	})
+	switch {
+	case found == nil:
+		return nil, forbid("purpose_not_stated", "purpose", "no policy in force states the purpose; it must be stated before anything is given for it")
+	case several:
+		return nil, invalid("purpose_ambiguous", "purpose", "several policies that the member decided on state the purpose; write policy/purpose")
+	}
+	return found, nil
+}
+
+// disclosureRecipient checks the basis and the recipient. rec is nil for an
+// authority that is not on the register, ex for a disclosure that rests on the
+// purpose's own basis.
+func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Time) (rec *Recipient, ex *Exemption, err error) {
+	p := s.posted.Policy
+	rec = p.byRec[d.Recipient]
+	if rec != nil && !r.registered(rec, now) {
+		rec = nil
+	}
+	if d.Basis != "" {
+		ex = p.byEx[d.Basis]
+		switch {
+		case ex == nil:
+			return nil, nil, forbid("basis_not_allowed", "basis", "the policy in force lists no such exemption; leave basis out to rest on the purpose's own")
+		case ex.Anonymised:
+			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for anonymised data only; send the disclosure with form: anonymised and without member_id")
+		case ex.Authority && rec != nil && rec.Kind != RecipientAuthority:
+			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for authorities, and the recipient is none")
+		}
+	}
+	authority := ex != nil && ex.Authority
+	switch {
+	case rec == nil && !authority:
+		return nil, nil, forbid("recipient_not_registered", "recipient", "the recipient is not on the register in force; announce and add it first")
+	case rec != nil && !authority && !rec.allows(s.purpose.ID, d.Items):
+		return nil, nil, forbid("recipient_not_allowed", "recipient", "the register does not let the recipient have these items for this purpose; leave items out or announce the change")
+	}
+	return rec, ex, nil
+}
+
+func checkDisclosedItems(p *Policy, items []string) error {
+	for i, id := range items {
+		switch it := p.byItem[id]; {
+		case slices.Contains(p.prohibited, id):
+			return invalid("prohibited_item", index("items", i), "the policy prohibits the item")
+		case it == nil:
+			return invalid("unknown_item", index("items", i), "the policy has no such item; see its items")
+		case it.Secret:
+			return invalid("secret_item", index("items", i), "a secret item is given to nobody; leave it out")
+		}
+	}
+	return nil
+}
+
+func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *Disclosure) error {
+	no := func(reason string) error {
+		return &Refusal{
+			Kind: Forbidden, Code: "no_effective_consent", Field: "purpose", Reason: reason,
+			Message: "nothing that the member decided carries the disclosure now (see reason); ask the member, or name an exemption of the policy with basis",
+		}
+	}
+	if f.withdrawn {
+		return no(ReasonWithdrawn)
+	}
+	if reason, ok := r.inForce(s); !ok {
+		return no(reason)
+	}
+	if !coversItems(s, d.Items) {
+		return forbid("item_not_consented", "items", "the member did not consent to one of the items for this purpose; leave it out or ask the member")
+	}
+	if !coversRecipient(s, rec) {
+		return forbid("recipient_not_consented", "recipient", "the member did not consent to this recipient; ask the member")
+	}
+	return nil
+}
+
+// PlanAccess records that somebody looked at a member's data. It is written in
+// the access class, which outlives the membership.
+func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time) (*Plan, error) {
+	switch {
+	case a.Who == "" || !isFreeText(a.Who, 256):
+		return nil, invalid("invalid_access", "who", "say who looks, in at most 256 bytes")
+	case a.Reason == "":
+		return nil, invalid("access_reason_required", "Access-Reason", "say why the data is looked at, in the header Access-Reason")
+	case !isFreeText(a.Reason, maxReasonBytes):
+		return nil, invalid("invalid_access_reason", "Access-Reason", "must be text of at most 2048 bytes")
+	case !isFreeText(a.From, 256):
+		return nil, invalid("invalid_access", "from", "must be text of at most 256 bytes")
+	case !isFreeText(a.What, 256):
+		return nil, invalid("invalid_access", "what", "must be text of at most 256 bytes")
+	}
+	key, ok := KeyName{}, false
+	for _, p := range r.memberPolicies(keys, func(id string) *Policy { p, _ := r.InForce(id, now); return p }) {
+		if key = r.accessKey(keys, p); hasKey(keys, key) {
+			ok = true
+			break
+		}
+	}
+	if !ok {
+		if key = (KeyName{Class: AccessClass}); !hasKey(keys, key) {
+			return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
+		}
+	}
+	e := Event{Kind: KindAccess, Who: a.Who, From: a.From, What: a.What, Reason: a.Reason}
+	return &Plan{Entries: []Draft{{key, e}}}, nil
+}

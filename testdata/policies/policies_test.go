@@ -1,0 +1,56 @@
+package policies
+
+import (
+	"slices"
+	"testing"
+
+	"consentledger/ledger/consent"
+)
+
+func parse(t *testing.T, src []byte) *consent.Policy {
+	t.Helper()
+	p, err := consent.ParsePolicy(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTheSamplePoliciesParseAndTheirTextsAreTheFiles(t *testing.T) {
+	for name, src := range map[string][]byte{"haim-2025-01-01": Haim(), "dermatech-2011-12-01": Dermatech()} {
+		p := parse(t, src)
+		if got := p.ID() + "-" + p.Version(); got != name {
+			t.Errorf("policy and version %s, want %s", got, name)
+		}
+		if got := p.Languages(); !slices.Equal(got, []string{"en", "ko"}) {
+			t.Errorf("%s: languages %v", name, got)
+		}
+		for _, lang := range p.Languages() {
+			want, err := files.ReadFile(name + "." + lang + ".md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := p.Text(lang); got != string(want) {
+				t.Errorf("%s: the text in %s is not the file's", name, lang)
+			}
+		}
+	}
+}
+
+func TestTheSamplePoliciesNameTheSameTitlesInEveryLanguage(t *testing.T) {
+	for _, src := range [][]byte{Haim(), Dermatech()} {
+		p := parse(t, src)
+		for _, lang := range p.Languages() {
+			for _, pu := range p.Purposes() {
+				if pu.Title[lang] == "" || pu.Refusal[lang] == "" {
+					t.Errorf("%s: purposes.%s lacks title or refusal in %s", p.ID(), pu.ID, lang)
+				}
+			}
+			for _, it := range p.Items() {
+				if it.Label[lang] == "" {
+					t.Errorf("%s: items.%s lacks a label in %s", p.ID(), it.ID, lang)
+				}
+			}
+		}
+	}
+}
