@@ -71,14 +71,9 @@ func (l *Ledger) entry(index uint64) (entry []byte, err error) {
 // of level 0 the hashes of the entries themselves.
 func (l *Ledger) tile(level int, n uint64, width int) ([]byte, error) {
 	if width == 256 {
-		var data []byte
-		err := l.o.Store.View(func(r store.Reader) error {
-			b, err := r.Get(mapTiles, tileKey(level, n))
-			data = append(data, b...)
-			return err
-		})
+		data, err := l.LogTile(level, n)
 		if err != nil {
-			return nil, fmt.Errorf("read tile %s: %w", chain.TilePath(level, n, 256), err)
+			return nil, err
 		}
 		if len(data) != 256*32 {
 			return nil, fmt.Errorf("%w: tile %s has %d bytes", ErrCorrupt, chain.TilePath(level, n, 256), len(data))
@@ -163,5 +158,16 @@ func (l *Ledger) LogEntries(from uint64, limit int) ([][]byte, error) {
 	return out, err
 }
 
-// LogTile returns one full tile as it is stored.
-func (l *Ledger) LogTile(level int, n uint64) ([]byte, error) { return l.tile(level, n, 256) }
+// LogTile returns one full tile as it is stored, nil if it is not there.
+func (l *Ledger) LogTile(level int, n uint64) ([]byte, error) {
+	var data []byte
+	err := l.o.Store.View(func(r store.Reader) error {
+		b, err := r.Get(mapTiles, tileKey(level, n))
+		data = append(data, b...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tile %s: %w", chain.TilePath(level, n, 256), err)
+	}
+	return data, nil
+}
