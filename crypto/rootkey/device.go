@@ -197,16 +197,17 @@ func (d *osDevice) check() error {
 		}
 		return err
 	}
-	now := locate(d.file)
-	if now.kind == inPlace && d.place.kind == inPlace && now.layout != d.place.layout {
+	if d.place.kind != inPlace {
+		return nil // accepted already, and no better grade can come of it
+	}
+	now := locateAgain(d.file)
+	if now.kind == inPlace && now.layout != d.place.layout {
 		now.kind, now.why = notShown, "its blocks moved on the disk while it was open (defragmentation, or a clone), and the old blocks may hold a key"
 	}
 	if err := d.acceptable(now); err != nil {
 		return err
 	}
-	if now.kind < d.place.kind {
-		d.place = now // and the grade with it, until the file is opened again
-	}
+	d.place = now // with a weaker grade, if need be, until the file is opened again
 	return nil
 }
 

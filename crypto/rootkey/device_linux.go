@@ -34,7 +34,7 @@ func locate(f *os.File) placement {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return placement{kind: inMemory, why: "it is in memory (tmpfs), so the key is lost when the machine restarts"}
 	case unix.EXT4_SUPER_MAGIC: // ext2 and ext3 have the same
-		if why := journalsData(f); why != "" {
+		if why := journalsAllData(f); why != "" {
 			return placement{why: why}
 		}
 	case unix.XFS_SUPER_MAGIC:
@@ -51,6 +51,20 @@ func locate(f *os.File) placement {
 	default:
 		return placement{why: fmt.Sprintf("its filesystem (type %#x) is not one that is known to overwrite in place", uint32(fs.Type))}
 	}
+	return locateAgain(f)
+}
+
+// locateAgain looks at what can change while a file is open on a filesystem that
+// overwrites in place: its attributes and its blocks. The kernel does not let a
+// remount change how data is journalled.
+func locateAgain(f *os.File) placement {
+	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return placement{why: fmt.Sprintf("its attributes are not known (%v)", err)}
+	}
+	if flags&journalDataFlag != 0 {
+		return placement{why: "its data goes through the journal (attribute j): chattr -j its directory and create it again"}
+	}
 	where, why := extents(f)
 	if why != "" {
 		return placement{why: why}
@@ -60,19 +74,12 @@ func locate(f *os.File) placement {
 
 const zfsMagic = 0x2FC12FC1 // OpenZFS, not in Linux's headers
 
-// journalsData says why ext3 or ext4 would write the file's data to their journal,
-// where it stays, before they write it in place; or "" if they don't. Three things
-// can make them: a mount option, a default in the superblock (tune2fs -o
-// journal_data), which /proc/self/mountinfo does not show, and an attribute of the
-// file (chattr +j).
-func journalsData(f *os.File) string {
-	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		return fmt.Sprintf("its attributes are not known (%v)", err)
-	}
-	if flags&journalDataFlag != 0 {
-		return "its data goes through the journal (attribute j): chattr -j the directory and create it again"
-	}
+// journalsAllData says why ext3 or ext4 would write every file's data to the
+// journal, where it stays, before writing it in place; or "" if it doesn't. A mount
+// option can make it, and so can a default in the superblock (tune2fs -o
+// journal_data), which /proc/self/mountinfo does not show: the effective options
+// are in /proc/fs/ext4.
+func journalsAllData(f *os.File) string {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
 		return fmt.Sprintf("its device is not known (%v)", err)

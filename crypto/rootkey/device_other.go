@@ -13,3 +13,5 @@ func openDirect(string) (*os.File, error) { return nil, nil }
 func locate(*os.File) placement {
 	return placement{why: "nothing is known of how filesystems overwrite on " + runtime.GOOS}
 }
+
+func locateAgain(f *os.File) placement { return locate(f) }

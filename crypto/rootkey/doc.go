@@ -56,9 +56,9 @@
 // The last two are refused unless [Options.AcceptWeak] is set. On Linux, ext2,
 // ext3, ext4 and XFS overwrite in place, except where data is journalled (mount
 // option, default in the superblock, or attribute of the file), kept inline,
-// compressed or shared with a clone: all of that is looked for, at Open, before
-// each Stage and before and after each Keep. On other systems nothing can be
-// shown.
+// compressed or shared with a clone. All of that is looked for at Open; and what can
+// change meanwhile, before each Stage and before and after each Keep. On other
+// systems nothing can be shown.
 //
 // Even the best grade is what NIST SP 800-88 calls Clear, not Purge: below the
 // filesystem a solid-state disk's translation layer, a RAID controller, a volume
