@@ -1,0 +1,193 @@
+package api
+
+import "time"
+
+// Entry names one entry that a call wrote.
+type Entry struct {
+	Index    uint64 `json:"index"`
+	LeafHash string `json:"leaf_hash"` // lower-case hex
+	Class    string `json:"class"`
+}
+
+// ConsentAnswer answers POST /v1/consents with 201.
+type ConsentAnswer struct {
+	Member     string    `json:"member"` // mbr_…
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// WithdrawalAnswer answers POST /v1/withdrawals with 201.
+type WithdrawalAnswer struct {
+	Entries    []Entry   `json:"entries"`
+	Destroyed  Destroyed `json:"destroyed"`
+	Kept       []Kept    `json:"kept"`
+	Notify     []Holder  `json:"notify"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Destroyed counts what a destruction made irrecoverable.
+type Destroyed struct {
+	Keys    int `json:"keys"`
+	Entries int `json:"entries"`
+}
+
+// Kept is what outlives a withdrawal, one row a class.
+type Kept struct {
+	Class string     `json:"class"`
+	Until *time.Time `json:"until"` // null where an event decides
+	Event string     `json:"event,omitempty"`
+	Basis string     `json:"basis"`
+}
+
+// Holder is a recipient who holds data of the member and is to be told.
+type Holder struct {
+	Recipient string   `json:"recipient"`
+	Items     []string `json:"items"`
+}
+
+// CorrectionAnswer answers POST /v1/corrections with 201.
+type CorrectionAnswer struct {
+	Correction string    `json:"correction"` // cor_…
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// OutcomeAnswer answers POST /v1/corrections/{id}/outcome with 201.
+type OutcomeAnswer struct {
+	Entries    []Entry   `json:"entries"`
+	Notify     []Told    `json:"notify"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Told is a recipient who got an item that was wrong, and when.
+type Told struct {
+	Recipient   string    `json:"recipient"`
+	Items       []string  `json:"items"`
+	DisclosedAt time.Time `json:"disclosed_at"`
+	Index       uint64    `json:"index"`
+}
+
+// DisclosureAnswer answers POST /v1/disclosures with 201.
+type DisclosureAnswer struct {
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Decided answers POST /v1/decisions with 200.
+type Decided struct {
+	Allowed       bool    `json:"allowed"`
+	Reason        string  `json:"reason"`
+	Index         *uint64 `json:"index,omitempty"`
+	PolicyVersion string  `json:"policy_version,omitempty"`
+}
+
+// LookupAnswer answers POST /v1/lookups with 200.
+type LookupAnswer struct {
+	Member string `json:"member"`
+	State  string `json:"state"` // active or withdrawn
+}
+
+// History answers GET /v1/members/{ref}/history, newest first.
+type History struct {
+	Entries []HistoryEntry `json:"entries"`
+	Next    string         `json:"next,omitempty"` // the cursor of the next page; absent on the last
+}
+
+// HistoryEntry is one entry of a member, opened.
+type HistoryEntry struct {
+	Index      uint64    `json:"index"`
+	LeafHash   string    `json:"leaf_hash"`
+	Class      string    `json:"class"`
+	RecordedAt time.Time `json:"recorded_at"`
+	Event      any       `json:"event"`
+}
+
+// EntryProof answers GET /v1/entries/{index}.
+type EntryProof struct {
+	Index      uint64   `json:"index"`
+	Entry      []byte   `json:"entry"` // standard base64: the opaque bytes
+	LeafHash   string   `json:"leaf_hash"`
+	Proof      []string `json:"proof"`      // lower-case hex, RFC 6962 order
+	Checkpoint string   `json:"checkpoint"` // a signed note
+}
+
+// Policies answers GET /v1/policies.
+type Policies struct {
+	Policies []Policy `json:"policies"`
+}
+
+// Policy is one version of one policy, with the file that it was posted as.
+type Policy struct {
+	Policy      string            `json:"policy"`
+	Version     string            `json:"version"` // also the date on which it takes effect
+	Announced   string            `json:"announced,omitempty"`
+	Reason      string            `json:"reason,omitempty"`
+	PostedAt    time.Time         `json:"posted_at"`
+	EffectiveAt time.Time         `json:"effective_at"` // in force from then until the next version's
+	Purposes    []string          `json:"purposes"`
+	Texts       map[string]string `json:"text_digests"` // language to SHA-256 of the text, lower-case hex
+	Source      string            `json:"source"`
+}
+
+// PolicyAnswer answers POST /v1/policies with 201.
+type PolicyAnswer struct {
+	Policy     string    `json:"policy"`
+	Version    string    `json:"version"`
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Keys answers GET /v1/keys.
+type Keys struct {
+	Keys []Key `json:"keys"`
+}
+
+// Key is one API key of the register; its secret is not kept.
+type Key struct {
+	ID        string     `json:"id"`
+	Role      string     `json:"role"`
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"created_at"`
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+}
+
+// CreatedKey answers POST /v1/keys with 201. The key is shown this once.
+type CreatedKey struct {
+	ID         string    `json:"id"`
+	Key        string    `json:"key"`
+	Role       string    `json:"role"`
+	Name       string    `json:"name"`
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// RevokedKey answers DELETE /v1/keys/{id} with 200.
+type RevokedKey struct {
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Health answers GET /livez and /readyz.
+type Health struct {
+	Status string `json:"status"`
+}
+
+// Info answers GET /control/info, on the control socket only.
+type Info struct {
+	Origin     string `json:"origin"`
+	PublicKey  string `json:"public_key"`
+	Size       uint64 `json:"size"`
+	Checkpoint string `json:"checkpoint"`
+}
+
+// Problem is RFC 9457, with a stable code and the field at fault.
+type Problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Code      string `json:"code"`
+	Detail    string `json:"detail"`
+	Field     string `json:"field,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	RequestID string `json:"request_id"`
+}

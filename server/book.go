@@ -1,0 +1,49 @@
+package server
+
+import (
+	"context"
+
+	"consentledger/ledger"
+	"consentledger/ledger/consent"
+)
+
+// A book is the ledger as the server sees it. In production it is a
+// *ledger.Ledger; that it can be something else lets the order of the status
+// decisions be tested without one.
+type book interface {
+	Submit(ctx context.Context, who ledger.Caller, call ledger.Call) (pending, error)
+	Decide(ctx context.Context, who ledger.Caller, q *consent.Question) (consent.Answer, error)
+	Lookup(ctx context.Context, who ledger.Caller, id consent.MemberID) (ledger.Ref, ledger.State, error)
+	Member(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (consent.MemberView, error)
+	History(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
+	Entry(ctx context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error)
+	Policies() []consent.Posted
+	AddPolicy(ctx context.Context, who ledger.Caller, yaml []byte) (*consent.Policy, ledger.Written, error)
+	APIKeys(who ledger.Caller) ([]ledger.APIKey, error)
+	CreateAPIKey(ctx context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error)
+	RevokeAPIKey(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
+	Authenticate(token, from string) (ledger.Caller, error)
+	Checkpoint() []byte
+	Health() error
+	Origin() string
+	PublicKey() string
+	Size() uint64
+	LogEntries(from uint64, limit int) ([][]byte, error)
+	LogTile(level int, n uint64) ([]byte, error)
+	VerifyDeep(ctx context.Context, who ledger.Caller, progress func(done, total uint64)) (ledger.DeepReport, error)
+}
+
+// pending is a write that is queued and not yet durable.
+type pending interface {
+	Wait(ctx context.Context) (*ledger.Answer, error)
+}
+
+type ledgerBook struct{ *ledger.Ledger }
+
+func (l ledgerBook) Submit(ctx context.Context, who ledger.Caller, call ledger.Call) (pending, error) {
+	p, err := l.Ledger.Submit(ctx, who, call)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

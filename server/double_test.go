@@ -1,0 +1,291 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"consentledger/ledger"
+	"consentledger/ledger/consent"
+	"consentledger/server/api"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// double is a book that records what reaches it. It says what it is told to
+// say; what a ledger would say is tested with a ledger.
+type double struct {
+	mu      sync.Mutex
+	calls   []ledger.Call
+	looks   []ledger.Look
+	callers []ledger.Caller
+	reached int // how often anything but Authenticate was asked
+
+	busy      int // how many submits are still refused with ErrBusy
+	submitErr error
+	waitErr   error
+	err       error         // of everything else
+	durable   chan struct{} // if set, writes are durable once it is closed
+	panics    bool
+	forgets   bool // calls are not kept: for benchmarks
+	size      uint64
+}
+
+type doublePending struct {
+	d     *double
+	index uint64
+}
+
+func (p doublePending) Wait(ctx context.Context) (*ledger.Answer, error) {
+	if p.d.durable != nil {
+		select {
+		case <-p.d.durable:
+		case <-ctx.Done():
+			return nil, ledger.ErrUncertain
+		}
+	}
+	if p.d.waitErr != nil {
+		return nil, p.d.waitErr
+	}
+	return &ledger.Answer{
+		Member: ledger.Ref{1, 2, 3}, RecordedAt: time.UnixMilli(1_735_689_600_123),
+		Entries: []ledger.EntryRef{{Index: p.index, LeafHash: [32]byte{0xab}, Class: "membership"}},
+	}, nil
+}
+
+func (d *double) reach(who ledger.Caller) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reached++
+	if d.forgets {
+		return nil
+	}
+	d.callers = append(d.callers, who)
+	if d.panics {
+		panic("what a member sent: " + memberInTests)
+	}
+	return d.err
+}
+
+func (d *double) Submit(_ context.Context, who ledger.Caller, call ledger.Call) (pending, error) {
+	if err := d.reach(who); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.busy > 0 {
+		d.busy--
+		return nil, ledger.ErrBusy
+	}
+	if d.submitErr != nil {
+		return nil, d.submitErr
+	}
+	if d.forgets {
+		return doublePending{d, 1}, nil
+	}
+	d.calls = append(d.calls, call)
+	return doublePending{d, uint64(len(d.calls) - 1)}, nil
+}
+
+func (d *double) Decide(_ context.Context, who ledger.Caller, _ *consent.Question) (consent.Answer, error) {
+	index := uint64(7)
+	return consent.Answer{Allowed: true, Reason: "consent_in_force", Index: &index, PolicyVersion: "2025-01-01"}, d.reach(who)
+}
+
+func (d *double) Lookup(_ context.Context, who ledger.Caller, _ consent.MemberID) (ledger.Ref, ledger.State, error) {
+	return ledger.Ref{1}, ledger.StateActive, d.reach(who)
+}
+
+func (d *double) look(who ledger.Caller, look ledger.Look) error {
+	err := d.reach(who)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looks = append(d.looks, look)
+	return err
+}
+
+func (d *double) Member(_ context.Context, who ledger.Caller, _ ledger.Ref, look ledger.Look) (consent.MemberView, error) {
+	return consent.MemberView{State: "active"}, d.look(who, look)
+}
+
+func (d *double) History(_ context.Context, who ledger.Caller, _ ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error) {
+	rows := make([]ledger.HistoryRow, 0, limit)
+	if before == 0 {
+		before = 250
+	}
+	for i := before; i > 0 && len(rows) < limit; i-- {
+		rows = append(rows, ledger.HistoryRow{Index: i - 1, Class: "membership", Event: consent.Event{Kind: consent.KindAccess}})
+	}
+	next := uint64(0)
+	if n := before - uint64(len(rows)); n > 0 {
+		next = n
+	}
+	return rows, next, d.look(who, look)
+}
+
+func (d *double) Entry(_ context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error) {
+	if index >= 10 {
+		return ledger.EntryProof{}, ledger.ErrUnknownEntry
+	}
+	return ledger.EntryProof{Index: index, Entry: []byte("opaque"), Proof: [][32]byte{{1}}, Checkpoint: []byte("note\n")}, d.reach(who)
+}
+
+func (d *double) Policies() []consent.Posted { return nil }
+
+func (d *double) AddPolicy(_ context.Context, who ledger.Caller, _ []byte) (*consent.Policy, ledger.Written, error) {
+	return &consent.Policy{}, ledger.Written{}, d.reach(who)
+}
+
+func (d *double) APIKeys(who ledger.Caller) ([]ledger.APIKey, error) {
+	return []ledger.APIKey{{ID: "key_1", Role: ledger.RoleAdmin, RevokedAt: time.Unix(1, 0)}}, d.reach(who)
+}
+
+func (d *double) CreateAPIKey(_ context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error) {
+	return ledger.APIKey{ID: "key_2", Role: role, Name: name}, "cl_live_shown_once", ledger.Written{}, d.reach(who)
+}
+
+func (d *double) RevokeAPIKey(_ context.Context, who ledger.Caller, _ string) (ledger.Written, error) {
+	return ledger.Written{}, d.reach(who)
+}
+
+// Authenticate takes a role's name for its key.
+func (d *double) Authenticate(token, from string) (ledger.Caller, error) {
+	switch r := ledger.Role(token); r {
+	case ledger.RoleWriter, ledger.RoleReader, ledger.RoleDPO, ledger.RoleAuditor, ledger.RoleAdmin:
+		return ledger.Caller{KeyID: "key_" + token, Role: r, From: from}, nil
+	}
+	return ledger.Caller{}, ledger.ErrUnauthorized
+}
+
+func (d *double) Checkpoint() []byte { return []byte("a note\n") }
+func (d *double) Health() error      { return d.err }
+func (d *double) Origin() string     { return "ledger.example/test" }
+func (d *double) PublicKey() string  { return "ledger.example/test+1+AA==" }
+func (d *double) Size() uint64       { return d.size }
+
+func (d *double) LogEntries(from uint64, limit int) ([][]byte, error) {
+	var out [][]byte
+	for i := from; i < d.size && len(out) < limit; i++ {
+		out = append(out, []byte("entry"))
+	}
+	return out, d.err
+}
+
+func (d *double) LogTile(level int, n uint64) ([]byte, error) {
+	if level != 0 || n != 0 {
+		return nil, ledger.ErrUnknownEntry
+	}
+	return make([]byte, 8192), d.err
+}
+
+func (d *double) VerifyDeep(_ context.Context, _ ledger.Caller, progress func(done, total uint64)) (ledger.DeepReport, error) {
+	progress(1, 2)
+	progress(2, 2)
+	return ledger.DeepReport{}, d.err
+}
+
+const memberInTests = "kim-the-member"
+
+// bodies of the calls that take one, as API.md shows them.
+var bodies = map[string]string{
+	"/v1/consents": `{"member_id":"` + memberInTests + `","enrol":true,"member_kind":"member","policy":"haim","policy_version":"2025-01-01",` +
+		`"decisions":[{"purpose":"membership","decision":"granted","items":["user_id","email","name"]},{"purpose":"marketing","decision":"refused"}],` +
+		`"method":"checkbox","locale":"en","occurred_at":"2025-01-02T03:04:05+09:00"}`,
+	"/v1/withdrawals":             `{"member_id":"` + memberInTests + `","scope":"membership"}`,
+	"/v1/corrections":             `{"member_id":"` + memberInTests + `","changes":[{"item":"email","old":"a@example.com","new":"b@example.com"}]}`,
+	"/v1/corrections/:id/outcome": `{"member_id":"` + memberInTests + `","outcome":"corrected"}`,
+	"/v1/disclosures":             `{"member_id":"` + memberInTests + `","recipient":"parcel-co","purpose":"order","items":["name"],"occurred_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/decisions":               `{"member_id":"` + memberInTests + `","purpose":"marketing"}`,
+	"/v1/lookups":                 `{"member_id":"` + memberInTests + `"}`,
+	"/v1/policies":                "policy: haim\n",
+	"/v1/keys":                    `{"role":"writer","name":"shop"}`,
+	"/v1/batch":                   `{"type":"withdrawal","member_id":"` + memberInTests + `","scope":"membership"}` + "\n",
+}
+
+func newDouble(t testing.TB, d *double) *Server {
+	t.Helper()
+	return newServer(d, Options{})
+}
+
+// pathOf fills in a route's parameters.
+func pathOf(label string) string {
+	return strings.NewReplacer(":ref", ledger.Ref{1, 2}.String(), ":index", "3", ":id", "cor_1", ":level", "0", ":n", "0").Replace(label)
+}
+
+// request makes a request that is right in every way for a route.
+func request(rt route, role ledger.Role) *http.Request {
+	var body io.Reader
+	if rt.media != "" {
+		body = strings.NewReader(bodies[rt.label])
+	}
+	r := httptest.NewRequest(rt.method, pathOf(rt.label), body)
+	if rt.media != "" {
+		r.Header.Set("Content-Type", rt.media)
+	}
+	if rt.look {
+		r.Header.Set("Access-Reason", "a member asked")
+	}
+	if role != "" {
+		r.Header.Set("Authorization", "Bearer "+string(role))
+	}
+	return r
+}
+
+func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// wantProblem asserts a problem of a status and a code, and returns it.
+func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code string) api.Problem {
+	t.Helper()
+	var p api.Problem
+	d := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		t.Fatalf("status %d: the answer is no problem: %v", w.Code, err)
+	}
+	if w.Code != status || p.Status != status || p.Code != code {
+		t.Fatalf("status %d, code %s (%s); want %d, %s", w.Code, p.Code, p.Detail, status, code)
+	}
+	if w.Header().Get("Content-Type") != "application/problem+json" || p.RequestID == "" || p.RequestID != w.Header().Get("X-Request-Id") {
+		t.Fatalf("headers %v do not fit a problem with request id %q", w.Header(), p.RequestID)
+	}
+	if p.Title == "" || p.Detail == "" || p.Type != "urn:consentledger:problem:"+code {
+		t.Fatalf("title, detail or type is missing: %+v", p)
+	}
+	return p
+}
+
+// logTo collects what a server logs, down to debug.
+type logTo struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logTo) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(b)
+}
+
+func (l *logTo) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
+}
+
+func (l *logTo) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

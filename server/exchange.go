@@ -1,0 +1,369 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"consentledger/ledger"
+	"consentledger/ledger/consent"
+)
+
+// A route is one method on one path, and all that is decided before its handler runs.
+type route struct {
+	method, label string        // the label is the path's pattern: it stands for the path wherever one would be named
+	public        bool          // needs no key
+	action        ledger.Action // what the key's role must allow, if not public
+	writes        bool          // a POST or DELETE that records something
+	media         string        // of the body; empty: no body is read
+	stream        bool          // the handler reads the body itself, piece by piece
+	look          bool          // needs Access-Reason
+	query         []string      // the query parameters that it has
+	handle        func(*exchange) *problem
+}
+
+// An exchange is one request and its answer. It is reused: nothing may hold on to it.
+type exchange struct {
+	s      *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	rt     *route
+	params httprouter.Params
+	caller ledger.Caller
+	look   ledger.Look
+	id     string // request id
+	body   []byte // the whole of it, except of streams
+	out    []byte // for the answer
+	tracked
+}
+
+// tracked is what the log says of a request.
+type tracked struct {
+	status  int
+	started time.Time
+	left    bool // the client went away before the answer
+}
+
+const maxBodyBytes = 64 << 10
+
+var exchanges = sync.Pool{New: func() any {
+	return &exchange{body: make([]byte, 0, 4<<10), out: make([]byte, 0, 1<<10)}
+}}
+
+// serve decides, in the order of the contract: 401, 403 (the role), 501, 415,
+// 413, 400 of headers and query; 404 and 405 were decided by the router. The
+// handler goes on with 400 of the body, 404, 409 and the rules.
+func (s *Server) serve(rt *route, local bool, w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+	x := exchanges.Get().(*exchange)
+	x.s, x.w, x.r, x.rt, x.params = s, w, r, rt, params
+	x.started = s.now()
+	x.id = s.requestID()
+	w.Header()["X-Request-Id"] = []string{x.id}
+	s.inFlight.Add(1)
+	defer s.inFlight.Done()
+	defer x.done()
+
+	p := x.admit(local)
+	if p == nil {
+		p = rt.handle(x)
+	}
+	if p != nil {
+		x.refuse(p)
+	}
+}
+
+// done logs what is worth it, answers for a panic, and lets go of the exchange.
+func (x *exchange) done() {
+	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		// The value itself is not logged: it may hold what was sent.
+		x.s.log.Error("panic while answering", "request_id", x.id, "route", x.rt.label, "kind", panicKind(v), "stack", string(debug.Stack()))
+		if x.status != 0 { // an answer is under way; only cutting it off tells the client
+			panic(http.ErrAbortHandler)
+		}
+		if x.rt.writes {
+			x.refuse(newProblem("outcome_unknown", "", outcomeUnknown))
+		} else {
+			x.refuse(newProblem("internal_error", "", "Try again; if it goes on, give the operator the request_id."))
+		}
+	}
+	took := x.s.now().Sub(x.started)
+	level, message := slog.LevelDebug, "answered"
+	switch {
+	case x.left:
+	case x.status >= 500 && x.status != http.StatusNotImplemented:
+		level, message = slog.LevelError, "answered with an error"
+	case took >= x.s.o.SlowAfter && !x.rt.stream:
+		level, message = slog.LevelWarn, "answered slowly"
+	}
+	if x.s.log.Enabled(context.Background(), level) {
+		x.s.log.Log(context.Background(), level, message, "request_id", x.id, "route", x.rt.label,
+			"method", x.rt.method, "status", x.status, "duration_ms", took.Milliseconds())
+	}
+	body, out := x.body, x.out
+	clear(body) // member ids and reasons do not stay behind in a pool
+	clear(out)
+	*x = exchange{body: body[:0], out: out[:0]}
+	exchanges.Put(x)
+}
+
+func panicKind(v any) string {
+	if err, ok := v.(error); ok {
+		var re interface{ RuntimeError() }
+		if errors.As(err, &re) {
+			return err.Error()
+		}
+		return "error"
+	}
+	return "value"
+}
+
+func (x *exchange) admit(local bool) *problem {
+	rt, r := x.rt, x.r
+	if !rt.public {
+		if local {
+			x.caller = ledger.Caller{KeyID: "local", Role: localRole(rt.action), From: "control.sock"}
+		} else if p := x.authenticate(); p != nil {
+			return p
+		}
+		if !x.caller.May(rt.action) {
+			return roleNotAllowed()
+		}
+	}
+	if _, there := r.Header["Idempotency-Key"]; there && rt.writes {
+		return newProblem("idempotency_not_available", "Idempotency-Key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the call without the header.")
+	}
+	if rt.media != "" {
+		if p := x.mediaType(); p != nil {
+			return p
+		}
+		if !rt.stream {
+			if p := x.readBody(); p != nil {
+				return p
+			}
+		}
+	}
+	if p := x.checkQuery(); p != nil {
+		return p
+	}
+	if rt.look {
+		return x.accessReason()
+	}
+	return nil
+}
+
+func roleNotAllowed() *problem {
+	return newProblem("role_not_allowed", "", "Use a key whose role allows this call; API.md lists the roles.")
+}
+
+func (x *exchange) authenticate() *problem {
+	const remedy = "Send `Authorization: Bearer cl_live_…` with a key that is live."
+	values := x.r.Header["Authorization"]
+	if len(values) == 1 {
+		scheme, token, ok := strings.Cut(values[0], " ")
+		if ok && strings.EqualFold(scheme, "Bearer") {
+			who, err := x.s.book.Authenticate(strings.TrimLeft(token, " "), withoutPort(x.r.RemoteAddr))
+			if err == nil {
+				x.caller = who
+				return nil
+			}
+			if !errors.Is(err, ledger.ErrUnauthorized) {
+				return x.problemOf(err)
+			}
+		}
+	}
+	x.w.Header().Set("WWW-Authenticate", "Bearer")
+	return newProblem("unauthorized", "Authorization", remedy)
+}
+
+func withoutPort(address string) string {
+	if i := strings.LastIndexByte(address, ':'); i >= 0 {
+		return strings.Trim(address[:i], "[]")
+	}
+	return address
+}
+
+// localRole is the role in which whoever may open the control socket makes a
+// call: they run the server's account, so every call is open to them.
+func localRole(a ledger.Action) ledger.Role {
+	if a == ledger.ActRegister || a == ledger.ActLog {
+		return ledger.RoleAdmin
+	}
+	return ledger.RoleDPO
+}
+
+// mediaType takes the route's media type, alone or with charset=utf-8, and no content encoding.
+func (x *exchange) mediaType() *problem {
+	if _, there := x.r.Header["Content-Encoding"]; there {
+		return newProblem("unsupported_encoding", "Content-Encoding", "Send the body as it is, without the header.")
+	}
+	values := x.r.Header["Content-Type"]
+	if len(values) == 1 {
+		if values[0] == x.rt.media {
+			return nil
+		}
+		media, parameter, _ := strings.Cut(values[0], ";")
+		if strings.EqualFold(strings.TrimSpace(media), x.rt.media) {
+			switch strings.ToLower(strings.TrimSpace(parameter)) {
+			case "", "charset=utf-8", `charset="utf-8"`:
+				return nil
+			}
+		}
+	}
+	return newProblem("unsupported_media_type", "Content-Type", "Send `Content-Type: "+x.rt.media+"`.")
+}
+
+func (x *exchange) readBody() *problem {
+	limit := maxBodyBytes
+	if x.rt.media == mediaYAML {
+		limit = maxPolicyBytes
+	}
+	if x.r.ContentLength > int64(limit) {
+		return tooLarge(limit)
+	}
+	b := x.body[:0]
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := x.r.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		x.body = b
+		if len(b) > limit {
+			return tooLarge(limit)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return bodyProblem(err)
+		}
+	}
+}
+
+func tooLarge(limit int) *problem {
+	return newProblem("body_too_large", "", "Send at most "+itoa(limit)+" bytes.")
+}
+
+func bodyProblem(err error) *problem {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return newProblem("request_timeout", "", "Nothing more of the request came in time. Send it again, faster.")
+	}
+	return newProblem("incomplete_body", "", "The connection ended before the body did. Send it again.")
+}
+
+// checkQuery refuses parameters that the route does not have: an unread
+// parameter is a question answered otherwise than it was asked.
+func (x *exchange) checkQuery() *problem {
+	if x.r.URL.RawQuery == "" || x.rt.public {
+		return nil
+	}
+	detail := "This call has no query parameters."
+	if len(x.rt.query) > 0 {
+		detail = "The parameters are, each at most once: " + strings.Join(x.rt.query, ", ") + "."
+	}
+	if strings.IndexByte(x.r.URL.RawQuery, ';') >= 0 {
+		return newProblem("unknown_parameter", "", detail)
+	}
+next:
+	for name, values := range x.r.URL.Query() {
+		for _, known := range x.rt.query {
+			if name == known && len(values) == 1 {
+				continue next
+			}
+		}
+		return newProblem("unknown_parameter", "", detail)
+	}
+	return nil
+}
+
+const maxReasonBytes = 1000
+
+// accessReason reads why personal data is looked at: UTF-8 text, as it is, in one header.
+func (x *exchange) accessReason() *problem {
+	const name = "Access-Reason"
+	values := x.r.Header[name]
+	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
+		return newProblem("access_reason_missing", name, "Say in the header Access-Reason why you look at this member's data; it is recorded.")
+	}
+	if len(values) != 1 || len(values[0]) > maxReasonBytes || !isText(values[0]) {
+		return newProblem("access_reason_invalid", name, "Send one Access-Reason of 1 to 1000 bytes of UTF-8 without control characters.")
+	}
+	x.look.Reason = values[0]
+	return nil
+}
+
+func (x *exchange) refuse(p *problem) {
+	x.status = p.status
+	p.write(x.w, x.id)
+}
+
+// answer sends x.out as JSON.
+func (x *exchange) answer(status int) *problem {
+	return x.send(status, jsonType, x.out)
+}
+
+func (x *exchange) send(status int, contentType []string, body []byte) *problem {
+	h := x.w.Header()
+	h["Content-Type"] = contentType
+	if _, set := h["Cache-Control"]; !set {
+		h["Cache-Control"] = noStore
+	}
+	h["Content-Length"] = []string{itoa(len(body))}
+	x.status = status
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // who has gone away does not hear it
+	return nil
+}
+
+const outcomeUnknown = "It may have been recorded or not; do not take it for a failure. When the server is ready again, look it up before sending it once more."
+
+// problemOf says what an error of the ledger means to a caller.
+func (x *exchange) problemOf(err error) *problem {
+	p := problemOf(err)
+	if p.status == http.StatusInternalServerError {
+		x.s.log.Error("the ledger answered with an error", "request_id", x.id, "route", x.rt.label, "error", err.Error())
+	}
+	return p
+}
+
+func problemOf(err error) *problem {
+	var refusal *consent.Refusal
+	var own *problem
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, ledger.ErrUncertain):
+		return newProblem("outcome_unknown", "", outcomeUnknown)
+	case errors.As(err, &refusal):
+		return &problem{status: refusal.Kind.Status(), code: refusal.Code, title: "Refused by the rules", detail: refusal.Message, field: refusal.Field, reason: refusal.Reason}
+	case errors.Is(err, ledger.ErrUnknownMember):
+		return newProblem("unknown_member", "", "No such member is on record. A consent with `enrol: true` records a new one.")
+	case errors.Is(err, ledger.ErrUnknownEntry):
+		return newProblem("unknown_entry", "", "There is no entry of this index.")
+	case errors.Is(err, ledger.ErrUnknownKey):
+		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
+	case errors.Is(err, ledger.ErrForbidden):
+		return roleNotAllowed()
+	case errors.Is(err, ledger.ErrBusy):
+		return newProblem("busy", "", "Nothing was recorded. Send it again after the time in Retry-After.")
+	case errors.Is(err, ledger.ErrReadOnly):
+		return newProblem("read_only", "", "Nothing was recorded. The operator must look at the server's log and disk.")
+	case errors.Is(err, ledger.ErrClosed):
+		return newProblem("shutting_down", "", "Nothing was recorded. Send it again after the time in Retry-After.")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return newProblem("outcome_unknown", "", outcomeUnknown)
+	}
+	return newProblem("internal_error", "", "Try again; if it goes on, give the operator the request_id.")
+}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"encoding/json"
+
+	"consentledger/ledger"
+	"consentledger/server/api"
+)
+
+// A lineKind is the type of a batch's line.
+type lineKind uint8
+
+const (
+	lineUnknown lineKind = iota
+	lineConsent
+	lineWithdrawal
+	lineCorrection
+	lineDisclosure
+)
+
+func lineKindOf(s []byte) lineKind {
+	switch string(s) {
+	case "consent":
+		return lineConsent
+	case "withdrawal":
+		return lineWithdrawal
+	case "correction":
+		return lineCorrection
+	case "disclosure":
+		return lineDisclosure
+	}
+	return lineUnknown
+}
+
+// peek reads a line's type and a hash of its member id, and stops when it has
+// both. It is right for every line that the strict scan accepts; of the others
+// it says anything, and they are refused wherever they go.
+func peek(line []byte) (k lineKind, member uint32) {
+	found := 0
+	c := scan{b: line}
+	c.space()
+	if c.next() != '{' {
+		return lineUnknown, 0
+	}
+	for {
+		c.i++ // the brace, or the comma
+		c.space()
+		name, ok := c.peekString()
+		if !ok {
+			return k, member
+		}
+		if hasEscape(name) {
+			name = unescape(nil, name)
+		}
+		c.space()
+		if c.next() != ':' {
+			return k, member
+		}
+		c.i++
+		c.space()
+		switch wanted := string(name); {
+		case wanted != "type" && wanted != "member_id", c.next() != '"':
+			if !c.peekPast() {
+				return k, member
+			}
+		default:
+			text, ok := c.peekString()
+			if !ok {
+				return k, member
+			}
+			if hasEscape(text) {
+				text = unescape(nil, text)
+			}
+			if wanted == "type" {
+				k = lineKindOf(text)
+			} else {
+				member = fnv1a(text)
+			}
+			if found++; found == 2 {
+				return k, member
+			}
+		}
+		c.space()
+		if c.next() != ',' {
+			return k, member
+		}
+	}
+}
+
+func fnv1a(b []byte) uint32 {
+	h := uint32(2166136261)
+	for _, d := range b {
+		h = (h ^ uint32(d)) * 16777619
+	}
+	return h
+}
+
+// peekString returns what stands between the quotes here, escaped as it is.
+func (c *scan) peekString() ([]byte, bool) {
+	if c.next() != '"' {
+		return nil, false
+	}
+	for i := c.i + 1; i < len(c.b); i++ {
+		switch c.b[i] {
+		case '\\':
+			i++
+		case '"':
+			inside := c.b[c.i+1 : i]
+			c.i = i + 1
+			return inside, true
+		}
+	}
+	return nil, false
+}
+
+// peekPast steps over a value.
+func (c *scan) peekPast() bool {
+	for depth := 0; c.i < len(c.b); {
+		switch c.b[c.i] {
+		case '"':
+			if _, ok := c.peekString(); !ok {
+				return false
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return true
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return true
+			}
+		}
+		c.i++
+	}
+	return false
+}
+
+// decodeLine makes a call of a batch's line of a kind.
+func decodeLine(k lineKind, b []byte) (ledger.Call, *problem) {
+	switch k {
+	case lineConsent:
+		var in api.ConsentLine
+		if p := decodeLineInto(shapeConsentLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(consentOf(&in.Consent))
+	case lineWithdrawal:
+		var in api.WithdrawalLine
+		if p := decodeLineInto(shapeWithdrawalLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(withdrawalOf(&in.Withdrawal))
+	case lineCorrection:
+		var in api.CorrectionLine
+		if p := decodeLineInto(shapeCorrectionLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(correctionOf(&in.Correction))
+	case lineDisclosure:
+		var in api.DisclosureLine
+		if p := decodeLineInto(shapeDisclosureLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(disclosureOf(&in.Disclosure))
+	}
+	// Which fields the line may have depends on its type; without one, say what is wrong with the JSON first.
+	var anything any
+	if len(b) == 0 {
+		return nil, newProblem("empty_body", "", "The line is empty; send a JSON object, and nothing after the last line's end.")
+	}
+	if json.Unmarshal(b, &anything) != nil {
+		return nil, newProblem("malformed_json", "", "The line is not JSON (RFC 8259).")
+	}
+	return nil, newProblem("invalid_value", "type", "Send the line's type: consent, withdrawal, correction or disclosure.")
+}
+
+// callOf keeps a nil pointer from becoming a call.
+func callOf[T any](c *T, p *problem) (ledger.Call, *problem) {
+	if p != nil {
+		return nil, p
+	}
+	return c, nil
+}
+
+func decodeLineInto(s *shape, b []byte, v any, line *api.Line) *problem {
+	if p := decodeInto(s, b, v); p != nil {
+		return p
+	}
+	if line.IdempotencyKey != nil {
+		return newProblem("idempotency_not_available", "idempotency_key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.")
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"consentledger/ledger"
+	"consentledger/server/api"
+)
+
+// answerJSON sends what is not on the hot path.
+func (x *exchange) answerJSON(status int, v any) *problem {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	x.out = append(append(x.out, b...), '\n')
+	clear(b)
+	return x.answer(status)
+}
+
+// memberRef reads the ref in the path. What is no ref is no member.
+func (x *exchange) memberRef() (ledger.Ref, *problem) {
+	ref, err := ledger.ParseRef(x.params[0].Value)
+	if err != nil {
+		return ref, problemOf(ledger.ErrUnknownMember)
+	}
+	return ref, nil
+}
+
+func getMember(x *exchange) *problem {
+	ref, p := x.memberRef()
+	if p != nil {
+		return p
+	}
+	x.look.What = "state"
+	view, err := x.s.book.Member(x.r.Context(), x.caller, ref, x.look)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	return x.answerJSON(http.StatusOK, view)
+}
+
+const (
+	historyRows    = 100
+	maxHistoryRows = 500
+)
+
+func getHistory(x *exchange) *problem {
+	var before uint64
+	limit := historyRows
+	if x.r.URL.RawQuery != "" {
+		q := x.r.URL.Query()
+		var err error
+		if q.Has("cursor") {
+			if before, err = decimal(q.Get("cursor")); err != nil || before == 0 {
+				return newProblem("invalid_parameter", "cursor", "Send the `next` of the page before as it is.")
+			}
+		}
+		if q.Has("limit") {
+			n, err := decimal(q.Get("limit"))
+			if err != nil || n < 1 || n > maxHistoryRows {
+				return newProblem("invalid_parameter", "limit", "Send a number from 1 to "+itoa(maxHistoryRows)+".")
+			}
+			limit = int(n)
+		}
+	}
+	ref, p := x.memberRef()
+	if p != nil {
+		return p
+	}
+	x.look.What = "history"
+	rows, next, err := x.s.book.History(x.r.Context(), x.caller, ref, x.look, before, limit)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	out := api.History{Entries: make([]api.HistoryEntry, len(rows))}
+	for i, row := range rows {
+		out.Entries[i] = api.HistoryEntry{
+			Index: row.Index, LeafHash: hex.EncodeToString(row.LeafHash[:]), Class: row.Class,
+			RecordedAt: row.RecordedAt.UTC(), Event: row.Event.View(),
+		}
+	}
+	if next != 0 {
+		out.Next = strconv.FormatUint(next, 10)
+	}
+	return x.answerJSON(http.StatusOK, out)
+}
+
+func getEntry(x *exchange) *problem {
+	index, err := decimal(x.params[0].Value)
+	if err != nil {
+		return problemOf(ledger.ErrUnknownEntry)
+	}
+	e, err := x.s.book.Entry(x.r.Context(), x.caller, index)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	out := api.EntryProof{
+		Index: e.Index, Entry: e.Entry, LeafHash: hex.EncodeToString(e.LeafHash[:]),
+		Proof: make([]string, len(e.Proof)), Checkpoint: string(e.Checkpoint),
+	}
+	for i, h := range e.Proof {
+		out.Proof[i] = hex.EncodeToString(h[:])
+	}
+	return x.answerJSON(http.StatusOK, out)
+}
+
+func getPolicies(x *exchange) *problem {
+	policies := x.s.book.Policies()
+	out := api.Policies{Policies: make([]api.Policy, len(policies))}
+	for i, p := range policies {
+		row := api.Policy{
+			Policy: p.ID(), Version: p.Version(), Announced: p.Announced(), Reason: p.Reason(),
+			PostedAt: p.PostedAt.UTC(), EffectiveAt: p.EffectiveAt.UTC(),
+			Purposes: []string{}, Texts: map[string]string{}, Source: string(p.Source()),
+		}
+		for _, purpose := range p.Purposes() {
+			row.Purposes = append(row.Purposes, purpose.ID)
+		}
+		for _, lang := range p.Languages() {
+			if d, ok := p.TextDigest(lang); ok {
+				row.Texts[lang] = hex.EncodeToString(d[:])
+			}
+		}
+		out.Policies[i] = row
+	}
+	return x.answerJSON(http.StatusOK, out)
+}
+
+func getCheckpoint(x *exchange) *problem {
+	c := x.s.book.Checkpoint()
+	if len(c) == 0 {
+		return newProblem("no_checkpoint", "", "No tree head has been published yet; ask again in a second.")
+	}
+	x.w.Header()["Cache-Control"] = []string{"public, max-age=1"}
+	return x.send(http.StatusOK, []string{"text/plain; charset=utf-8"}, c)
+}
+
+// getLivez says that the process answers.
+func getLivez(x *exchange) *problem { return x.answerJSON(http.StatusOK, api.Health{Status: "ok"}) }
+
+// getReadyz says whether a write would be taken.
+func getReadyz(x *exchange) *problem {
+	if x.s.stopping() {
+		return problemOf(ledger.ErrClosed)
+	}
+	if err := x.s.book.Health(); err != nil {
+		return x.problemOf(err)
+	}
+	return x.answerJSON(http.StatusOK, api.Health{Status: "ready"})
+}
+
+// decimal reads a number as it is written canonically: digits, no sign, no leading zeros.
+func decimal(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err == nil && strconv.FormatUint(n, 10) != s {
+		err = strconv.ErrSyntax
+	}
+	return n, err
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

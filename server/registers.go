@@ -1,0 +1,89 @@
+package server
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/http"
+	"unicode/utf8"
+
+	"consentledger/ledger"
+	"consentledger/server/api"
+)
+
+func apiEntries(entries []ledger.EntryRef) []api.Entry {
+	out := make([]api.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = api.Entry{Index: e.Index, LeafHash: hex.EncodeToString(e.LeafHash[:]), Class: e.Class}
+	}
+	return out
+}
+
+func postPolicy(x *exchange) *problem {
+	if len(bytes.TrimSpace(x.body)) == 0 {
+		return newProblem("empty_body", "", "Send the policy file.")
+	}
+	if !utf8.Valid(x.body) {
+		return newProblem("invalid_utf8", "", "The policy file is not valid UTF-8.")
+	}
+	// The register keeps the policy's source for good: it gets bytes of its own.
+	p, written, err := x.s.book.AddPolicy(x.r.Context(), x.caller, bytes.Clone(x.body))
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	return x.answerJSON(http.StatusCreated, api.PolicyAnswer{
+		Policy: p.ID(), Version: p.Version(), Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
+	})
+}
+
+// registerProblem is for writes that submit and wait in one.
+func (x *exchange) registerProblem(err error) *problem {
+	p := x.problemOf(err)
+	if p.code == "internal_error" {
+		return newProblem("outcome_unknown", "", outcomeUnknown)
+	}
+	return p
+}
+
+func getKeys(x *exchange) *problem {
+	keys, err := x.s.book.APIKeys(x.caller)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	out := api.Keys{Keys: make([]api.Key, len(keys))}
+	for i, k := range keys {
+		out.Keys[i] = api.Key{ID: k.ID, Role: string(k.Role), Name: k.Name, CreatedAt: k.CreatedAt.UTC()}
+		if !k.RevokedAt.IsZero() {
+			at := k.RevokedAt.UTC()
+			out.Keys[i].RevokedAt = &at
+		}
+	}
+	return x.answerJSON(http.StatusOK, out)
+}
+
+func postKey(x *exchange) *problem {
+	in, p := decodeNewKey(x.body)
+	if p != nil {
+		return p
+	}
+	k, token, written, err := x.s.book.CreateAPIKey(x.r.Context(), x.caller, ledger.Role(in.Role), in.Name)
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	return x.answerJSON(http.StatusCreated, api.CreatedKey{
+		ID: k.ID, Key: token, Role: string(k.Role), Name: k.Name,
+		Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
+	})
+}
+
+func decodeNewKey(b []byte) (in api.NewKey, p *problem) {
+	p = decodeInto(shapeNewKey, b, &in)
+	return in, p
+}
+
+func deleteKey(x *exchange) *problem {
+	written, err := x.s.book.RevokeAPIKey(x.r.Context(), x.caller, x.params[0].Value)
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	return x.answerJSON(http.StatusOK, api.RevokedKey{Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC()})
+}

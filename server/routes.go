@@ -1,0 +1,95 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+
+	"consentledger/ledger"
+)
+
+const (
+	mediaJSON   = "application/json"
+	mediaNDJSON = "application/x-ndjson"
+	mediaYAML   = "application/yaml"
+
+	// A policy file holds the texts themselves, in several languages.
+	maxPolicyBytes = 1 << 20
+)
+
+// routes are all the calls there are. server/API.md shows each by example.
+func (s *Server) routes() []route {
+	return []route{
+		{method: "POST", label: "/v1/consents", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postConsent},
+		{method: "POST", label: "/v1/withdrawals", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postWithdrawal},
+		{method: "POST", label: "/v1/corrections", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postCorrection},
+		{method: "POST", label: "/v1/corrections/:id/outcome", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postOutcome},
+		{method: "POST", label: "/v1/disclosures", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postDisclosure},
+		{method: "POST", label: "/v1/batch", action: ledger.ActWrite, writes: true, media: mediaNDJSON, stream: true, handle: postBatch},
+		{method: "POST", label: "/v1/decisions", action: ledger.ActDecide, media: mediaJSON, handle: postDecision},
+		{method: "POST", label: "/v1/lookups", action: ledger.ActDecide, media: mediaJSON, handle: postLookup},
+
+		{method: "GET", label: "/v1/members/:ref", action: ledger.ActLook, look: true, handle: getMember},
+		{method: "GET", label: "/v1/members/:ref/history", action: ledger.ActLook, look: true, query: []string{"cursor", "limit"}, handle: getHistory},
+
+		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
+		{method: "GET", label: "/v1/policies", public: true, handle: getPolicies},
+		{method: "POST", label: "/v1/policies", action: ledger.ActRegister, writes: true, media: mediaYAML, handle: postPolicy},
+		{method: "GET", label: "/v1/keys", action: ledger.ActRegister, handle: getKeys},
+		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
+		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},
+
+		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
+		{method: "GET", label: "/livez", public: true, handle: getLivez},
+		{method: "GET", label: "/readyz", public: true, handle: getReadyz},
+	}
+}
+
+// controlRoutes are the calls that only the control socket has.
+func (s *Server) controlRoutes() []route {
+	return []route{
+		{method: "GET", label: "/control/info", action: ledger.ActLog, handle: controlInfo},
+		{method: "GET", label: "/control/log", action: ledger.ActLog, query: []string{"from", "limit"}, handle: controlLog},
+		{method: "GET", label: "/control/tile/:level/:n", action: ledger.ActLog, handle: controlTile},
+		{method: "POST", label: "/control/verify-deep", action: ledger.ActRegister, handle: controlVerifyDeep},
+	}
+}
+
+// router routes on the path as it was sent. A path that needs percent-encoding
+// is none of ours, and httprouter would route on what it decodes to. HEAD is
+// answered where a GET is public.
+func (s *Server) router(routes []route, local bool) http.Handler {
+	m := httprouter.New()
+	m.RedirectTrailingSlash, m.RedirectFixedPath = false, false
+	m.HandleMethodNotAllowed, m.HandleOPTIONS = true, true
+	for i := range routes {
+		rt := &routes[i]
+		h := func(w http.ResponseWriter, r *http.Request, params httprouter.Params) {
+			s.serve(rt, local, w, r, params)
+		}
+		m.Handle(rt.method, rt.label, h)
+		if rt.public && rt.method == http.MethodGet {
+			m.Handle(http.MethodHead, rt.label, h)
+		}
+	}
+	refuse := func(code, detail string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			id := s.requestID()
+			w.Header()["X-Request-Id"] = []string{id}
+			newProblem(code, "", detail).write(w, id)
+		})
+	}
+	notFound := refuse("no_such_route", "There is nothing at this path; API.md lists the routes. Paths are case-sensitive, without a trailing slash or percent-encoding.")
+	m.NotFound = notFound
+	m.MethodNotAllowed = refuse("method_not_allowed", "Use one of the methods in Allow.")
+	m.GlobalOPTIONS = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		if strings.IndexByte(path, '%') >= 0 || r.URL.RawPath != "" {
+			notFound.ServeHTTP(w, r)
+			return
+		}
+		m.ServeHTTP(w, r)
+	})
+}

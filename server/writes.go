@@ -1,0 +1,114 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"consentledger/ledger"
+	"consentledger/ledger/consent"
+)
+
+func postConsent(x *exchange) *problem {
+	call, p := decodeConsent(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postWithdrawal(x *exchange) *problem {
+	call, p := decodeWithdrawal(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postCorrection(x *exchange) *problem {
+	call, p := decodeCorrection(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postOutcome(x *exchange) *problem {
+	call, p := decodeOutcome(x.body, x.params[0].Value)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postDisclosure(x *exchange) *problem {
+	call, p := decodeDisclosure(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+// submit writes a call and answers when it is durable.
+func (x *exchange) submit(call ledger.Call) *problem {
+	waiting, err := x.s.book.Submit(x.r.Context(), x.caller, call)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	a, err := waiting.Wait(x.r.Context())
+	if err != nil {
+		return x.waitProblem(err)
+	}
+	x.out = append(appendAnswer(append(x.out, '{'), call, a), '}', '\n')
+	return x.answer(http.StatusCreated)
+}
+
+// waitProblem is for an error of Wait. A client who has left hears nothing, and
+// that its write then has no answer is no error of the server's.
+func (x *exchange) waitProblem(err error) *problem {
+	p := waitProblem(err)
+	if x.r.Context().Err() != nil {
+		x.left = true
+	} else if p.code == "outcome_unknown" {
+		x.s.log.Error("the outcome of a write is unknown", "request_id", x.id, "route", x.rt.label, "error", err.Error())
+	}
+	return p
+}
+
+// waitProblem says what it means that a write that was queued did not become
+// durable: unless the ledger says that it was not recorded, nobody knows.
+func waitProblem(err error) *problem {
+	var refusal *consent.Refusal
+	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) ||
+		errors.Is(err, ledger.ErrUnknownMember) || errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrClosed)) {
+		return problemOf(err)
+	}
+	return newProblem("outcome_unknown", "", outcomeUnknown)
+}
+
+func postDecision(x *exchange) *problem {
+	q, p := decodeQuestion(x.body)
+	if p != nil {
+		return p
+	}
+	a, err := x.s.book.Decide(x.r.Context(), x.caller, q)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	x.out = append(appendDecision(x.out, a), '\n')
+	return x.answer(http.StatusOK)
+}
+
+func postLookup(x *exchange) *problem {
+	id, p := decodeLookup(x.body)
+	if p != nil {
+		return p
+	}
+	ref, state, err := x.s.book.Lookup(x.r.Context(), x.caller, id)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	x.out = append(append(x.out, `{"member":"`...), ref.String()...)
+	x.out = appendString(append(x.out, `","state":`...), string(state))
+	x.out = append(x.out, '}', '\n')
+	return x.answer(http.StatusOK)
+}
