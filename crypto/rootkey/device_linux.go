@@ -63,6 +63,7 @@ func locateAgain(f *os.File) placement {
 		return placement{why: fmt.Sprintf("its attributes are not known (%v)", err)}
 	}
 	if flags&journalDataFlag != 0 {
+		// Without delayed allocation only, but that is not worth telling apart.
 		return placement{why: "its data goes through the journal (attribute j): chattr -j its directory and create it again"}
 	}
 	where, why := extents(f)

@@ -214,8 +214,15 @@ func TestADiskThatOnlySaysThatItWroteIsFoundOut(t *testing.T) {
 		}
 		d, f := newSimulated(t)
 		d.at, d.fault = at, lied
-		if _, _, err := replace(t, f); !errors.Is(err, ErrUncertain) {
+		database, _, err := replace(t, f)
+		if !errors.Is(err, ErrUncertain) {
 			t.Errorf("write %d did nothing, and the answer is %v", at, err)
+		}
+		// Found out in time: before the caller's data depends on it.
+		f, err = open(d.crash("lost"), ledger)
+		do(t, err)
+		if s := f.Slots(); s[len(s)-1].Generation < database {
+			t.Errorf("write %d did nothing: the data has generation %d, and the slots are %v", at, database, s)
 		}
 		found++
 	}

@@ -73,6 +73,22 @@ func TestWhatIsSealedOpens(t *testing.T) {
 	})
 }
 
+func TestWhatABufferHeldBeforeIsNotSealed(t *testing.T) {
+	k, box, random := mustKey(t, stream("key", KeySize)), NewBox(origin), stream("random", 44)
+	fresh, err := box.Seal(nil, bytes.NewReader(random), 1, k, Tag{}, []byte("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := box.Seal(bytes.Repeat([]byte{0xA5}, 1000)[:0], bytes.NewReader(random), 1, k, Tag{}, []byte("body"))
+	if err != nil || !bytes.Equal(used, fresh) {
+		t.Errorf("error %v, or other bytes than in a fresh buffer", err)
+	}
+	body, err := box.Open(bytes.Repeat([]byte{0xA5}, 1000)[:0], 1, k, used)
+	if err != nil || string(body) != "body" {
+		t.Errorf("opened into a used buffer: %q, %v", body, err)
+	}
+}
+
 func TestTheSameBodySealedTwiceSharesNothingButItsTag(t *testing.T) {
 	k := mustKey(t, stream("key", KeySize))
 	a := mustSeal(t, NewBox(origin), 1, k, Tag{}, make([]byte, 50))

@@ -33,8 +33,7 @@ func (s *scratch) free() {
 // is HashLen zero bytes, as the RFC has it, so that crypto/hmac always sees a key
 // of full length and its FIPS 140-only mode has nothing to refuse.
 func (s *scratch) extract(salt []byte) {
-	clear(s.salt[:])
-	copy(s.salt[:], salt)
+	copy(s.salt[:], salt) // all zero until now, as free left it
 	mac := hmac.New(sha256.New, s.salt[:])
 	mac.Write(s.key[:])
 	mac.Sum(s.prk[:0])
