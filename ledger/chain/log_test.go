@@ -145,25 +145,3 @@ func (l *memLog) Entries(from uint64, f func(uint64, []byte) error) error {
 
 func (l *memLog) Tile(level int, n uint64) ([]byte, error) { return l.tiles[tileKey{level, n}], nil }
 func (l *memLog) Checkpoint() ([]byte, error)              { return l.checkpoint, nil }
-
-// tileWidth answers as RestoreTree and TileReader ask, by their source rule,
-// and fails the test if they ask for anything else.
-func (l *memLog) tileWidth(t testing.TB, size uint64) tileFunc {
-	return func(level int, n uint64, width int) ([]byte, error) {
-		if width == TileHashes {
-			if (n+1)<<(tileHeight*(level+1)) > size {
-				t.Errorf("asked for tile %d/%d, which is not full at size %d", level, n, size)
-			}
-			return l.tiles[tileKey{level, n}], nil
-		}
-		if level != 0 || n != size/TileHashes || width != int(size%TileHashes) {
-			t.Errorf("asked for a partial tile %d/%d of width %d at size %d", level, n, width, size)
-		}
-		var b []byte
-		for i := range uint64(width) {
-			h := LeafHash(l.entries[n*TileHashes+i])
-			b = append(b, h[:]...)
-		}
-		return b, nil
-	}
-}

@@ -21,7 +21,7 @@ func isEntryKind(k Kind) bool {
 
 func TestEveryBitOfEveryEntryIsWatched(t *testing.T) {
 	o := withKey(t)
-	l := newLog(t, 9)
+	l := newLog(t, 6)
 	for i, e := range l.entries {
 		for at := range e {
 			for bit := range 8 {

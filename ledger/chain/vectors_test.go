@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -334,5 +335,36 @@ func TestTheInteropVectorComesOutByteForByte(t *testing.T) {
 	})
 	if b := AppendBundled(nil, opaque(0)); !bytes.HasPrefix(b, []byte{0x00, 0x13, 0x6f, 0x70, 0x61, 0x71, 0x75, 0x65}) {
 		t.Errorf("a bundle starts % x", b[:8])
+	}
+}
+
+func TestTheFormatPageShowsTheVectors(t *testing.T) {
+	page, err := os.ReadFile("../FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, ok := bytes.Cut(page, []byte("\n## Test vectors\n"))
+	if !ok {
+		t.Fatal("the page has no test vectors")
+	}
+	if shown, _, ok = bytes.Cut(shown, []byte("\n## ")); ok {
+		t.Log("other sections follow")
+	}
+	known, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := regexp.MustCompile(`[0-9a-f]{24,}`).FindAll(shown, -1)
+	if len(values) < 30 {
+		t.Fatalf("the page shows %d values", len(values))
+	}
+	for _, v := range values {
+		if !bytes.Contains(known, v) {
+			t.Errorf("%s is not among the vectors", v)
+		}
+	}
+	v := readVectors(t)
+	if !bytes.Contains(shown, []byte(v.Vkey+"\n\n"+v.Checkpoint300)) {
+		t.Error("the checkpoint is another")
 	}
 }
