@@ -47,8 +47,10 @@ type Options struct {
 	Maps map[store.Map]MapOptions
 
 	// MapBytes is how much address space to reserve, by default 64 GiB on a
-	// 64-bit system. As long as the file is smaller, a writer never waits for
-	// running Views. Address space is not memory.
+	// 64-bit system. As long as the file is smaller, an Update never waits for
+	// running Views; one that makes it larger does, so no View may then wait
+	// for an Update. Address space is not memory. Where that much can't be
+	// had, Open takes less.
 	MapBytes int64
 
 	// LockTimeout is how long to wait for another process to let go of the
@@ -104,10 +106,9 @@ func Open(path string, o Options) (*Store, error) {
 		}
 	}
 	s, err := open(path, o)
-	if errors.Is(err, syscall.ENOMEM) && o.MapBytes > 0 {
+	for errors.Is(err, syscall.ENOMEM) && o.MapBytes > 0 {
 		// Address space is limited here (ulimit -v, a strict container).
-		// Smaller is slower beside long Views, but works.
-		o.MapBytes = 0
+		o.MapBytes /= 8
 		s, err = open(path, o)
 	}
 	if err != nil {
@@ -121,7 +122,7 @@ func open(path string, o Options) (_ *Store, err error) {
 	// When bbolt fails it closes the file; when it panics nobody else does.
 	defer func() {
 		if err != nil && s.file != nil {
-			_ = s.file.Close()
+			_ = letGo(s.file)
 		}
 	}()
 	defer catch(nil, &err)
@@ -199,6 +200,12 @@ func lock(f *os.File, o Options) error {
 			return ErrBusy
 		}
 	}
+}
+
+// letGo gives up a file that bbolt will not close. Its mapping stays until the
+// process ends, and would keep the lock.
+func letGo(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 func (s *Store) hasMaps() error {
@@ -392,9 +399,8 @@ func (s *Store) Close() (err error) {
 	}
 	s.closed = true
 	if s.wrecked.Load() {
-		// bbolt may hold its locks for ever. The mapping stays until the
-		// process ends; the file and its lock are let go.
-		err = s.file.Close()
+		// bbolt may hold its locks for ever.
+		err = letGo(s.file)
 	} else {
 		defer catch(nil, &err)
 		err = s.db.Close()

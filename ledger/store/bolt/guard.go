@@ -60,14 +60,16 @@ func (r *reader) mapped(addr uintptr) bool {
 }
 
 // plausible says whether a slice that bbolt read from its file lies inside
-// the file. Slices outside the mapping are values put in this very update.
-func (r *reader) plausible(b []byte) bool {
-	if len(b) == 0 {
+// the file. Outside the mapping lie values put in this very update, and maps
+// small enough to live in another page, which bbolt may copy; Open has seen
+// that those are whole.
+func (r *reader) plausible(b *bucket, s []byte) bool {
+	if len(s) == 0 {
 		return true
 	}
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(s)))
 	if !r.mapped(start) {
-		return r.tx.Writable()
+		return b.inline || r.tx.Writable()
 	}
-	return start-r.base+uintptr(len(b)) <= r.fileBytes
+	return start-r.base+uintptr(len(s)) <= r.fileBytes
 }

@@ -28,7 +28,8 @@ type bucket struct {
 	name     store.Map
 	b        *bbolt.Bucket
 	cursor   *bbolt.Cursor
-	scanning int // scans running over it
+	inline   bool // it has no page of its own
+	scanning int  // scans running over it
 }
 
 func newReader(s *Store, tx *bbolt.Tx) *reader {
@@ -62,13 +63,13 @@ func (r *reader) Get(m store.Map, key []byte) (v []byte, err error) {
 		return nil, err
 	}
 	k, v := b.cursor.Seek(key)
-	if !r.plausible(k) {
-		return nil, r.damaged(m)
+	if !r.plausible(b, k) {
+		return nil, r.damaged(b)
 	}
 	if !bytes.Equal(k, key) {
 		return nil, nil
 	}
-	return r.value(m, v)
+	return r.value(b, v)
 }
 
 // Last implements store.Reader.
@@ -79,7 +80,7 @@ func (r *reader) Last(m store.Map) (k, v []byte, err error) {
 		return nil, nil, err
 	}
 	k, v = b.cursor.Last()
-	return r.pair(m, k, v)
+	return r.pair(b, k, v)
 }
 
 // Scan implements store.Reader.
@@ -100,7 +101,7 @@ func (r *reader) Scan(m store.Map, from, to []byte, f func(k, v []byte) error) e
 		if r.ended {
 			return store.ErrEnded
 		}
-		if k, v, err = r.next(m, c, k); err != nil {
+		if k, v, err = r.next(b, c, k); err != nil {
 			return err
 		}
 	}
@@ -120,18 +121,18 @@ func (r *reader) first(m store.Map, from []byte) (b *bucket, c *bbolt.Cursor, k,
 	} else {
 		k, v = c.Seek(from)
 	}
-	k, v, err = r.pair(m, k, v)
+	k, v, err = r.pair(b, k, v)
 	return b, c, k, v, err
 }
 
 // next steps a scan. Keys that do not grow are damage, and could go round in
 // circles.
-func (r *reader) next(m store.Map, c *bbolt.Cursor, last []byte) (k, v []byte, err error) {
+func (r *reader) next(b *bucket, c *bbolt.Cursor, last []byte) (k, v []byte, err error) {
 	defer catch(r, &err)
 	k, v = c.Next()
-	k, v, err = r.pair(m, k, v)
+	k, v, err = r.pair(b, k, v)
 	if err == nil && k != nil && bytes.Compare(last, k) >= 0 {
-		return nil, nil, r.damaged(m)
+		return nil, nil, r.damaged(b)
 	}
 	return k, v, err
 }
@@ -205,19 +206,19 @@ func (r *reader) bucket(m store.Map) (*bucket, error) {
 	if p := r.s.opts.Maps[m].FillPercent; p != 0 {
 		b.FillPercent = p
 	}
-	r.maps = append(r.maps, &bucket{name: m, b: b, cursor: b.Cursor()})
+	r.maps = append(r.maps, &bucket{name: m, b: b, cursor: b.Cursor(), inline: b.Root() == 0})
 	return r.maps[len(r.maps)-1], nil
 }
 
 // pair checks what a cursor returned.
-func (r *reader) pair(m store.Map, k, v []byte) ([]byte, []byte, error) {
+func (r *reader) pair(b *bucket, k, v []byte) ([]byte, []byte, error) {
 	if k == nil {
 		return nil, nil, nil
 	}
-	if len(k) == 0 || len(k) > store.MaxKeyBytes || !r.plausible(k) {
-		return nil, nil, r.damaged(m)
+	if len(k) == 0 || len(k) > store.MaxKeyBytes || !r.plausible(b, k) {
+		return nil, nil, r.damaged(b)
 	}
-	v, err := r.value(m, v)
+	v, err := r.value(b, v)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -226,13 +227,13 @@ func (r *reader) pair(m store.Map, k, v []byte) ([]byte, []byte, error) {
 
 // value checks a value that a cursor returned. A nil one belongs to a bucket
 // inside a bucket, which no store has.
-func (r *reader) value(m store.Map, v []byte) ([]byte, error) {
-	if v == nil || len(v) > store.MaxValueBytes || !r.plausible(v) {
-		return nil, r.damaged(m)
+func (r *reader) value(b *bucket, v []byte) ([]byte, error) {
+	if v == nil || len(v) > store.MaxValueBytes || !r.plausible(b, v) {
+		return nil, r.damaged(b)
 	}
 	return v, nil
 }
 
-func (r *reader) damaged(m store.Map) error {
-	return r.refuse(fmt.Errorf("%w: map %q has a page that can't be right", store.ErrCorrupt, m))
+func (r *reader) damaged(b *bucket) error {
+	return r.refuse(fmt.Errorf("%w: map %q has a page that can't be right", store.ErrCorrupt, b.name))
 }
