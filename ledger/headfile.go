@@ -62,10 +62,20 @@ func createHeadFile(dir string) error {
 	if _, err := f.WriteAt(make([]byte, 2*headSlot), 0); err != nil {
 		return fmt.Errorf("create the head file: %w", err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Sync(), syncDir(dir)); err != nil {
 		return fmt.Errorf("create the head file: %w", err)
 	}
 	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // put makes a checkpoint durable. Only after that may it be shown to anybody.

@@ -8,9 +8,13 @@ import (
 	"go.uber.org/goleak"
 
 	"consentledger/ledger/consent"
+	"consentledger/ledger/internal/crashfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	crashfs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 func decide(t testing.TB, l *Ledger, id, purpose string) consent.Answer {
 	t.Helper()
