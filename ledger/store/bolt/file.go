@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 
 	"consentledger/ledger/store"
 )
@@ -57,7 +58,8 @@ type header struct {
 type file struct {
 	r io.ReaderAt
 	header
-	seen []uint64 // a bit for each page that something points to
+	seen    []uint64             // a bit for each page that something points to
+	buffers [maxDepth + 1][]byte // one for each level of a tree, used again and again
 }
 
 func damage(format string, args ...any) error {
@@ -153,32 +155,41 @@ type page struct {
 	b     []byte // all of it, from the page header on
 }
 
-// read returns a page and marks it as seen; a page seen before is damage,
-// because nothing in a bbolt file is pointed to twice.
-func (f *file) read(id, maxPages uint64) (page, error) {
+// read returns a page, in a buffer of its level, and marks it as seen; a page
+// seen before is damage, because nothing in a bbolt file is pointed to twice.
+func (f *file) read(id, maxPages uint64, level int) (page, error) {
 	if id < 2 || id >= f.pages {
 		return page{}, damage("a pointer to page %d of %d", id, f.pages)
 	}
-	var h [pageHeader]byte
-	if err := f.readAt(h[:], id); err != nil {
+	b := f.buffers[level]
+	if b == nil {
+		b = make([]byte, f.pageSize)
+	}
+	b = b[:f.pageSize]
+	if err := f.readAt(b, id); err != nil {
 		return page{}, err
 	}
-	p := page{id: id, flags: native.Uint16(h[8:]), count: int(native.Uint16(h[10:]))}
-	n := uint64(native.Uint32(h[12:])) + 1
-	if got := native.Uint64(h[:]); got != id {
+	p := page{id: id, flags: native.Uint16(b[8:]), count: int(native.Uint16(b[10:]))}
+	n := uint64(native.Uint32(b[12:])) + 1
+	if got := native.Uint64(b); got != id {
 		return page{}, damage("page %d says it is page %d", id, got)
 	}
 	if n > f.pages-id || n > maxPages {
 		return page{}, damage("page %d is %d pages long; %d can be", id, n, min(f.pages-id, maxPages))
 	}
 	for i := id; i < id+n; i++ {
-		if f.isSeen(i) {
-			return page{}, damage("page %d is used twice", i)
+		if err := f.see(i); err != nil {
+			return page{}, err
 		}
-		f.see(i)
 	}
-	p.b = make([]byte, int64(n)*f.pageSize)
-	return p, f.readAt(p.b, id)
+	if n > 1 {
+		b = slices.Grow(b, int((n-1)*uint64(f.pageSize)))[:n*uint64(f.pageSize)]
+		if err := f.readAt(b[f.pageSize:], id+1); err != nil {
+			return page{}, err
+		}
+	}
+	f.buffers[level], p.b = b, b
+	return p, nil
 }
 
 func (f *file) readAt(b []byte, id uint64) error {
@@ -189,7 +200,14 @@ func (f *file) readAt(b []byte, id uint64) error {
 }
 
 func (f *file) isSeen(id uint64) bool { return f.seen[id/64]>>(id%64)&1 != 0 }
-func (f *file) see(id uint64)         { f.seen[id/64] |= 1 << (id % 64) }
+
+func (f *file) see(id uint64) error {
+	if f.isSeen(id) {
+		return damage("page %d is used twice", id)
+	}
+	f.seen[id/64] |= 1 << (id % 64)
+	return nil
+}
 
 // checkFreelist checks what bbolt reads the free pages from, and marks them
 // as seen.
@@ -197,7 +215,7 @@ func (f *file) checkFreelist() error {
 	if f.freelist == noFreelist {
 		return nil // bbolt works it out
 	}
-	p, err := f.read(f.freelist, 8*(f.pages+2)/uint64(f.pageSize)+2) // 8 bytes a page; bbolt rounds up
+	p, err := f.read(f.freelist, 8*(f.pages+2)/uint64(f.pageSize)+2, 0) // 8 bytes a page; bbolt rounds up
 	if err != nil {
 		return err
 	}
@@ -219,10 +237,10 @@ func (f *file) checkFreelist() error {
 		switch {
 		case id < 2 || id >= f.pages:
 			return damage("page %d of %d is listed as free", id, f.pages)
-		case f.isSeen(id):
-			return damage("page %d is listed as free and used, or free twice", id)
 		}
-		f.see(id)
+		if err := f.see(id); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -269,13 +287,23 @@ const (
 
 // walk checks the tree of the maps and the tree of each.
 func (f *file) walk(d depth) error {
+	var maps [][]byte // copied: the trees of the maps use the same buffers
 	// The tree of the maps is read to its leaves in any case.
-	return f.tree(f.root, walkAll, func(e element) error {
+	if err := f.subtree(f.root, walkAll, nil, nil, 0, func(e element) error {
 		if !e.bucket {
 			return damage("something that is not a map stands between the maps")
 		}
-		return f.checkMap(e.value, d)
-	})
+		maps = append(maps, slices.Clone(e.value))
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, m := range maps {
+		if err := f.checkMap(m, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func noBuckets(e element) error {
@@ -290,7 +318,7 @@ func (f *file) checkMap(v []byte, d depth) error {
 		return damage("a map of %d bytes", len(v))
 	}
 	if root := native.Uint64(v); root != 0 {
-		return f.tree(root, d, noBuckets)
+		return f.subtree(root, d, nil, nil, 0, noBuckets)
 	}
 	// A small map lives inside the page of the maps.
 	v = v[bucketSize:]
@@ -305,7 +333,7 @@ func (f *file) checkMap(v []byte, d depth) error {
 }
 
 // checkKeys checks that the keys of a page ascend, from low on and below
-// high, and calls each.
+// high, and calls each, unless it is nil.
 func (p page) checkKeys(low, high []byte, each func(element) error) error {
 	var last []byte
 	for i := range p.count {
@@ -320,6 +348,9 @@ func (p page) checkKeys(low, high []byte, each func(element) error) error {
 			return damage("page %d: entry %d is out of order", p.id, i)
 		}
 		last = e.key
+		if each == nil {
+			continue
+		}
 		if err := each(e); err != nil {
 			return err
 		}
@@ -327,16 +358,12 @@ func (p page) checkKeys(low, high []byte, each func(element) error) error {
 	return nil
 }
 
-func (f *file) tree(root uint64, d depth, each func(element) error) error {
-	return f.subtree(root, d, nil, nil, 0, each)
-}
-
 // subtree checks a page and everything below it.
 func (f *file) subtree(id uint64, d depth, low, high []byte, level int, each func(element) error) error {
 	if level > maxDepth {
 		return damage("page %d is more than %d levels down", id, maxDepth)
 	}
-	p, err := f.read(id, maxTreePage/uint64(f.pageSize))
+	p, err := f.read(id, maxTreePage/uint64(f.pageSize), level)
 	if err != nil {
 		return err
 	}
@@ -353,33 +380,41 @@ func (f *file) children(p page, d depth, low, high []byte, level int, each func(
 	if p.count == 0 {
 		return damage("branch page %d is empty", p.id)
 	}
-	children := make([]element, 0, p.count)
-	if err := p.checkKeys(low, high, func(e element) error {
-		children = append(children, e)
-		return nil
-	}); err != nil {
+	if err := p.checkKeys(low, high, nil); err != nil {
 		return err
 	}
 	if d == walkBranches {
 		// All leaves of a bbolt tree are equally deep. When the first child
 		// is one the others are, and have to be in the file and used once.
-		if leaf, err := f.isLeaf(children[0].child); err != nil {
+		if leaf, err := f.isLeaf(p.child(0)); err != nil {
 			return err
 		} else if leaf {
-			return f.skip(children)
+			return f.skip(p)
 		}
 	}
-	for i, c := range children {
-		end := high
-		if i+1 < len(children) {
-			end = children[i+1].key
+	for i := range p.count {
+		e, err := p.element(i)
+		if err != nil {
+			return err
 		}
-		if err := f.subtree(c.child, d, c.key, end, level+1, each); err != nil {
+		end := high
+		if i+1 < p.count {
+			next, err := p.element(i + 1)
+			if err != nil {
+				return err
+			}
+			end = next.key
+		}
+		if err := f.subtree(e.child, d, e.key, end, level+1, each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// child returns the page that the i-th entry of a branch page, whose entries
+// have been checked, points to.
+func (p page) child(i int) uint64 { return native.Uint64(p.b[pageHeader+elementSize*i+8:]) }
 
 func (f *file) isLeaf(id uint64) (bool, error) {
 	if id < 2 || id >= f.pages {
@@ -390,16 +425,16 @@ func (f *file) isLeaf(id uint64) (bool, error) {
 	return native.Uint16(h[8:]) == leafPage, err
 }
 
-// skip marks leaves as seen without reading them.
-func (f *file) skip(leaves []element) error {
-	for _, l := range leaves {
-		if l.child < 2 || l.child >= f.pages {
-			return damage("a pointer to page %d of %d", l.child, f.pages)
+// skip marks the leaves below a page as seen without reading them.
+func (f *file) skip(p page) error {
+	for i := range p.count {
+		id := p.child(i)
+		if id < 2 || id >= f.pages {
+			return damage("a pointer to page %d of %d", id, f.pages)
 		}
-		if f.isSeen(l.child) {
-			return damage("page %d is used twice", l.child)
+		if err := f.see(id); err != nil {
+			return err
 		}
-		f.see(l.child)
 	}
 	return nil
 }
