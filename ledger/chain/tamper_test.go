@@ -331,3 +331,30 @@ func TestARunOfMissingEntriesIsOneFinding(t *testing.T) {
 		t.Errorf("%q, want %q", r.Findings[0].What, want)
 	}
 }
+
+func TestAnEntryDroppedRightAfterATileIsNamedWithoutCheckpoint(t *testing.T) {
+	l := newLog(t, 300)
+	l.checkpoint = nil
+	l.entries = slices.Delete(l.entries, 256, 257)
+	wantFirst(t, verify(t, l, VerifyOptions{}), EntryAltered, 256)
+
+	// The tile of the entry tells, though that of the one before is gone.
+	l = newLog(t, 600)
+	l.entries = slices.Delete(l.entries, 256, 257)
+	delete(l.tiles, tileKey{0, 0})
+	r := verify(t, l, withKey(t))
+	wantFirst(t, r, TileMissing, 0)
+	if f := r.Findings[1]; f.Kind != EntryAltered || f.Index != 256 {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+func TestTheNeighbourOfARedatedEntryIsNotBlamed(t *testing.T) {
+	l := newLog(t, 300)
+	l.entries[100] = flip(l.entries[100], 3, 0x40) // far in the future
+	r := verify(t, l, withKey(t))
+	wantFirst(t, r, EntryAltered, 100)
+	if has(r, TimeWentBack) {
+		t.Errorf("%+v", r.Findings)
+	}
+}
