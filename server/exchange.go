@@ -226,7 +226,7 @@ func (x *exchange) mediaType() *problem {
 func (x *exchange) readBody() *problem {
 	limit := maxBodyBytes
 	if x.rt.media == mediaYAML {
-		limit = maxPolicyBytes
+		limit = consent.MaxPolicyBytes
 	}
 	if x.r.ContentLength > int64(limit) {
 		return tooLarge(limit)

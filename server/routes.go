@@ -13,9 +13,6 @@ const (
 	mediaJSON   = "application/json"
 	mediaNDJSON = "application/x-ndjson"
 	mediaYAML   = "application/yaml"
-
-	// A policy file holds the texts themselves, in several languages.
-	maxPolicyBytes = 1 << 20
 )
 
 // routes are all the calls there are. server/API.md shows each by example.

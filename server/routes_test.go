@@ -296,7 +296,7 @@ func TestNothingThatWasSentIsLogged(t *testing.T) {
 	}
 }
 
-var codeRow = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([0-9]{3}) \\| [^|]+ \\| [^|]+ \\|$")
+var codeRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\| ([0-9]{3}) \\| [^|]+ \\| [^|]+ \\|$")
 
 func TestErrorsMDListsEveryCodeOfTheServerAndNoOther(t *testing.T) {
 	b, err := os.ReadFile("ERRORS.md")

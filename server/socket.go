@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -40,8 +41,8 @@ func ListenControl(dir string) (net.Listener, error) {
 			_ = conn.Close()
 			return nil, ErrControlInUse
 		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("listen on %s: %w", path, ErrControlInUse)
+		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("listen on %s: it cannot be told whether another server has it: %w", path, err)
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("listen on the control socket: %w", err)
