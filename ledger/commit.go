@@ -376,12 +376,12 @@ func (c *committer) sealSystem(d systemDraft) ([]byte, error) {
 	return e, nil
 }
 
-// settle answers a call, frees its place, and lets go of its member.
+// settle lets go of a call's member, frees its place, and answers it.
 func (l *Ledger) settle(s *submission, err error) {
 	s.pending.err = err
-	close(s.pending.done)
 	if s.member != nil {
 		l.members.committed(s)
 	}
 	l.queue.release(1)
+	close(s.pending.done)
 }
