@@ -17,9 +17,12 @@ const MaxMemberIDBytes = 256
 // A MemberID is the shop's own identifier of a member. It is personal data:
 // it prints as "[member id]" under every verb, and nothing marshals it.
 //
-// The bytes sit behind a pointer because fmt calls no method of a value in an
-// unexported field: a struct that holds a MemberID would otherwise print it.
-type MemberID struct{ b *[]byte }
+// The bytes sit behind two pointers because fmt calls no method of a value in
+// an unexported field: a struct that holds a MemberID would otherwise print it,
+// and for a verb that does not fit a pointer fmt follows the first of them.
+type MemberID struct{ p *idPointer }
+
+type idPointer struct{ b *[]byte }
 
 // What is wrong with a member id. None of them repeats it.
 var (
@@ -46,7 +49,7 @@ func ParseMemberID(s string) (MemberID, error) {
 		return MemberID{}, ErrMemberIDNFC
 	}
 	b := []byte(s)
-	return MemberID{&b}, nil
+	return MemberID{&idPointer{&b}}, nil
 }
 
 // invisible reports whether s holds a character that nobody sees.
@@ -67,14 +70,14 @@ func invisible(s string) bool {
 
 // Bytes returns the id itself. The caller must not change it.
 func (m MemberID) Bytes() []byte {
-	if m.b == nil {
+	if m.p == nil {
 		return nil
 	}
-	return *m.b
+	return *m.p.b
 }
 
 // IsZero reports whether m is no id at all.
-func (m MemberID) IsZero() bool { return m.b == nil }
+func (m MemberID) IsZero() bool { return m.p == nil }
 
 const memberIDPlaceholder = "[member id]"
 

@@ -1,0 +1,134 @@
+package consent_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"consentledger/ledger/consent"
+)
+
+// buyer is a purchasing member with one open order and one open correction.
+func buyer(t *testing.T) *book {
+	b := newBook(t, haim(t))
+	c := haimConsent("purchasing_member",
+		grant("membership", "user_id", "email", "name", "telephone"), grant("delivery"), grant("payment"), grant("partner_offers"), refusal("marketing"))
+	c.Reference = "order-7"
+	ok(t)(b.consent(c, noon))
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "telephone"}}}, "cor_1", noon))
+	return b
+}
+
+func TestADisclosureIsRefusedInTheContractsOrder(t *testing.T) {
+	type call = consent.Disclosure
+	items := func(s ...string) []string { return s }
+	for _, c := range []struct {
+		code, field, reason string
+		kind                consent.RefusalKind
+		call                call
+	}{
+		{"items_required", "items", "", consent.Invalid, call{Recipient: "it-vendor", Purpose: "membership"}},
+		{"purpose_required", "purpose", "", consent.Invalid, call{Recipient: "it-vendor", Items: items("name")}},
+		{"invalid_recipient", "recipient", "", consent.Invalid, call{Recipient: "The Vendor", Purpose: "membership", Items: items("name")}},
+		{"member_id_not_allowed", "member_id", "", consent.Invalid, call{Recipient: "it-vendor", Purpose: "membership", Items: items("name"), Form: "anonymised"}},
+		{"invalid_form", "form", "", consent.Invalid, call{Recipient: "it-vendor", Purpose: "membership", Items: items("name"), Form: "rot13"}},
+		{"duplicate_item", "items[1]", "", consent.Invalid, call{Recipient: "it-vendor", Purpose: "membership", Items: items("name", "name")}},
+
+		{"purpose_not_stated", "purpose", "", consent.Forbidden, call{Recipient: "nobody", Purpose: "resale", Items: items("name"), Basis: "none"}},
+		{"basis_not_allowed", "basis", "", consent.Forbidden, call{Recipient: "nobody", Purpose: "membership", Items: items("name"), Basis: "none"}},
+		{"basis_not_allowed", "basis", "", consent.Forbidden, call{Recipient: "it-vendor", Purpose: "membership", Items: items("name"), Basis: "statistics"}},
+		{"basis_not_allowed", "basis", "", consent.Forbidden, call{Recipient: "partner-brand", Purpose: "partner_offers", Items: items("email"), Basis: "legal_process"}},
+		{"recipient_not_registered", "recipient", "", consent.Forbidden, call{Recipient: "nobody", Purpose: "membership", Items: items("telephone")}},
+		{"recipient_not_allowed", "recipient", "", consent.Forbidden, call{Recipient: "parcel-co", Purpose: "membership", Items: items("name")}},
+		{"recipient_not_allowed", "recipient", "", consent.Forbidden, call{Recipient: "payment-co", Purpose: "payment", Items: items("telephone")}},
+		{"item_suspended", "items", "", consent.Forbidden, call{Recipient: "it-vendor", Purpose: "membership", Items: items("telephone")}},
+		{"item_suspended", "items", "", consent.Forbidden, call{Recipient: "court", Purpose: "membership", Items: items("telephone"), Basis: "safety"}},
+		{"no_effective_consent", "purpose", "no_consent", consent.Forbidden, call{Recipient: "parcel-co", Purpose: "promotion", Items: items("name")}},
+		{"item_not_consented", "items", "", consent.Forbidden, call{Recipient: "it-vendor", Purpose: "membership", Items: items("address")}},
+		{"secret_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("password"), Basis: "legal_process"}},
+		{"unknown_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("shoe_size"), Basis: "legal_process"}},
+		{"prohibited_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("religion"), Basis: "legal_process"}},
+		{"reference_required", "reference", "", consent.Invalid, call{Recipient: "parcel-co", Purpose: "delivery", Items: items("name")}},
+		{"reference_unknown", "reference", "", consent.Conflict, call{Recipient: "parcel-co", Purpose: "delivery", Items: items("name"), Reference: "order-9"}},
+		{"class_not_open", "purpose", "", consent.Conflict, call{Recipient: "court", Purpose: "health_consultation", Items: items("skin_condition"), Basis: "legal_process"}},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			b := buyer(t)
+			before := len(b.entries)
+			c.call.OccurredAt = noon
+			_, err := b.disclose(&c.call, noon)
+			wantRefusal(t, err, c.kind, c.code, c.field)
+			if got := err.(*consent.Refusal).Reason; got != c.reason {
+				t.Errorf("reason %q, want %q", got, c.reason)
+			}
+			if len(b.entries) != before {
+				t.Error("a refused disclosure left an entry")
+			}
+		})
+	}
+	_, err := newBook(t, haim(t)).disclose(&call{Recipient: "it-vendor", Purpose: "membership", Items: items("name"), OccurredAt: noon}, noon)
+	wantRefusal(t, err, consent.NotFound, "unknown_member", "member_id")
+}
+
+func TestThirdPartiesNeedTheMembersConsentByName(t *testing.T) {
+	b := newBook(t, dermatech(t))
+	c := haimConsent("standard_member", grant("communication"), grant("marketing"), refusal("partner_offers"))
+	c.Policy, c.PolicyVersion = "dermatech", "2011-12-01"
+	ok(t)(b.consent(c, noon))
+	d := &consent.Disclosure{Recipient: "partner-brand", Purpose: "partner_offers", Items: []string{"email"}, OccurredAt: noon}
+	_, err := b.disclose(d, noon)
+	wantRefusal(t, err, consent.Forbidden, "no_effective_consent", "purpose")
+	if r := err.(*consent.Refusal); r.Reason != consent.ReasonRefused {
+		t.Errorf("reason %s", r.Reason)
+	}
+	c.Decisions = []consent.Decision{grant("partner_offers")}
+	ok(t)(b.consent(c, noon))
+	ok(t)(b.disclose(d, noon))
+}
+
+func TestADisclosureRecordsWhoWhatWhyAndOnWhatItRests(t *testing.T) {
+	b := buyer(t)
+	p := ok(t)(b.disclose(&consent.Disclosure{Recipient: "parcel-co", Purpose: "delivery", Items: []string{"name", "address"}, Reference: "order-7", OccurredAt: noon}, noon))
+	index := uint64(101)
+	want := consent.EventView{
+		Kind: "disclosure", Policy: "haim", PolicyVersion: "2025-01-01", Purpose: "delivery", Items: []string{"name", "address"},
+		Recipient: "parcel-co", Business: "delivery", Basis: "contract", RestsOn: &index, Form: "identified", Reference: "order-7",
+	}
+	got := p.Entries[0].Event.View().(consent.EventView)
+	got.OccurredAt = nil
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if k := p.Entries[0].Key; k != (consent.KeyName{Class: "haim/shipping", Reference: "order-7"}) {
+		t.Errorf("recorded under %v", k)
+	}
+}
+
+func TestAnExemptionStandsInForTheConsentAndWhereThePolicySaysSoForASuspension(t *testing.T) {
+	b := buyer(t)
+	p := ok(t)(b.disclose(&consent.Disclosure{Recipient: "seoul-court", Purpose: "membership", Items: []string{"telephone", "address"}, Basis: "legal_process", OccurredAt: noon}, noon))
+	if e := p.Entries[0].Event; e.Basis != "legal_process" || e.RestsOn != nil {
+		t.Errorf("basis %q, rests on %v", e.Basis, e.RestsOn)
+	}
+}
+
+func TestARecordOfALookIsKeptInTheAccessClass(t *testing.T) {
+	b := buyer(t)
+	p := ok(t)(b.look(&consent.Access{Who: "op_1", From: "192.0.2.7", What: "GET /v1/members/{ref}", Reason: "a call by the member"}, noon))
+	if k := p.Entries[0].Key.Class; k != "haim/access" {
+		t.Errorf("recorded in %s", k)
+	}
+	_, err := b.look(&consent.Access{Who: "op_1"}, noon)
+	wantRefusal(t, err, consent.Invalid, "access_reason_required", "Access-Reason")
+	_, err = newBook(t, haim(t)).look(&consent.Access{Who: "op_1", Reason: "a call"}, noon)
+	wantRefusal(t, err, consent.NotFound, "unknown_member", "member_id")
+
+	d := newBook(t, dermatech(t)) // has no class for looks: the ledger's own
+	c := haimConsent("standard_member", grant("marketing"))
+	c.Policy, c.PolicyVersion = "dermatech", "2011-12-01"
+	ok(t)(d.consent(c, noon))
+	p = ok(t)(d.look(&consent.Access{Who: "op_1", Reason: "a call"}, noon))
+	if k := p.Entries[0].Key.Class; k != consent.AccessClass {
+		t.Errorf("recorded in %s", k)
+	}
+}
