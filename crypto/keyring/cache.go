@@ -4,37 +4,103 @@ import "sync"
 
 // cache bounds the decrypted pages in memory. The page that came first goes first: pages near the
 // top come back at once, and a list in order of use would be a lock on every read.
+//
+// It is a list through the refs themselves, so that a version taken out of use leaves it at once,
+// with its key. Otherwise the keys of destroyed pages would stay in memory for as long as it took
+// to push them out.
 type cache struct {
-	mu    sync.Mutex
-	limit int64
-	used  int64
-	queue []cached
-	head  int
+	mu             sync.Mutex
+	limit          int64
+	used           int64
+	oldest, newest *ref
 }
 
-type cached struct {
-	ref  *ref
-	size int64
+// inCache is what the cache knows of a ref; cache.mu guards it.
+type inCache struct {
+	older, newer *ref
+	size         int64
+	listed       bool
+	dead         bool // taken out of use: never to be listed again
 }
 
-// perPage is what a page costs in memory beyond its bytes.
-const perPage = 512
+// memory is about what a page takes in memory.
+func (n *node) memory() int64 {
+	const perNode, perKid = 400, 128
+	if !n.branch {
+		return perNode + int64(n.size()) + 64*int64(len(n.recs))
+	}
+	kids := 0
+	for i := range n.kids {
+		if n.kids[i].ref != nil {
+			kids++
+		}
+	}
+	return perNode + perKid*int64(kids)
+}
 
-func (c *cache) add(r *ref, size int) {
+// keep remembers what a page held when it was read. A reader that began before a commit may come
+// here after it, with a version that the commit took out of use: that one is not kept.
+func (c *cache) keep(r *ref, n *node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	item := cached{ref: r, size: int64(size) + perPage}
-	c.queue = append(c.queue, item)
-	c.used += item.size
-	for c.used > c.limit && c.head < len(c.queue)-1 {
-		old := c.queue[c.head]
-		c.queue[c.head] = cached{}
-		c.head++
-		c.used -= old.size
-		old.ref.node.Store(nil)
+	if r.dead || r.listed {
+		return
 	}
-	if c.head > len(c.queue)/2 {
-		c.queue = append([]cached(nil), c.queue[c.head:]...)
-		c.head = 0
+	r.node.Store(n)
+	c.list(r, n)
+	c.shrink()
+}
+
+// replace makes room for the pages that a batch wrote, and forgets those that it took out of use.
+func (c *cache) replace(dead, born []*ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range dead {
+		r.dead = true
+		r.node.Store(nil)
+		c.unlist(r)
+	}
+	for _, r := range born {
+		c.list(r, r.node.Load())
+	}
+	c.shrink()
+}
+
+func (c *cache) list(r *ref, n *node) {
+	r.listed, r.size = true, n.memory()
+	c.used += r.size
+	r.older = c.newest
+	if c.newest != nil {
+		c.newest.newer = r
+	} else {
+		c.oldest = r
+	}
+	c.newest = r
+}
+
+func (c *cache) unlist(r *ref) {
+	if !r.listed {
+		return
+	}
+	c.used -= r.size
+	if r.older != nil {
+		r.older.newer = r.newer
+	} else {
+		c.oldest = r.newer
+	}
+	if r.newer != nil {
+		r.newer.older = r.older
+	} else {
+		c.newest = r.older
+	}
+	r.inCache = inCache{dead: r.dead}
+}
+
+// shrink keeps the newest page whatever the limit, so that a read can go on from it.
+func (c *cache) shrink() {
+	for c.used > c.limit && c.oldest != c.newest {
+		r := c.oldest
+		c.unlist(r)
+		r.node.Store(nil)
 	}
 }

@@ -37,7 +37,9 @@ type Keyring struct {
 	pages   Pages
 	rand    io.Reader
 	current atomic.Pointer[state]
-	commit  sync.RWMutex // held while what the store holds may be newer than current
+	batches atomic.Uint64 // begun so far
+	commit  sync.RWMutex  // held while what the store holds may be newer than current
+	unknown bool          // a commit failed; guarded by commit
 	cache   cache
 }
 
@@ -49,8 +51,9 @@ type state struct {
 
 // Options bound what a keyring keeps in memory, and say where its randomness comes from.
 type Options struct {
-	Rand       io.Reader // page keys and salts
+	Rand       io.Reader // page keys and salts: a cryptographic source, all rests on it
 	CacheBytes int64     // decrypted pages kept in memory
+	Top        [32]byte  // for Open: the TopHash that is expected; all zero: any
 }
 
 // New makes an empty keyring for a new ledger.
@@ -61,8 +64,9 @@ func New(ledger [16]byte, pages Pages, o Options) *Keyring {
 	return k
 }
 
-// Open reads the top page with the root key. It fails with ErrDamaged if the page is not there or
-// was sealed under another root.
+// Open reads the top page with the root key. It fails with ErrDamaged if the page is not there, is
+// not the one of Options.Top, or was sealed under another root. Only Options.Top tells a top page
+// from an older one of the same root.
 func Open(ledger [16]byte, pages Pages, root seal.Key, o Options) (*Keyring, error) {
 	k := New(ledger, pages, o)
 	sealed, err := pages.Page(position(nil))
@@ -71,6 +75,9 @@ func Open(ledger [16]byte, pages Pages, root seal.Key, o Options) (*Keyring, err
 	}
 	if sealed == nil {
 		return nil, fmt.Errorf("%w: the top page is missing", ErrDamaged)
+	}
+	if o.Top != [32]byte{} && TopHash(sealed) != o.Top {
+		return nil, fmt.Errorf("%w: the top page is not the one that was written last: it was altered, or an older version was put in its place", ErrDamaged)
 	}
 	st, err := openState(ledger, root, sealed)
 	if err != nil {
@@ -81,16 +88,27 @@ func Open(ledger [16]byte, pages Pages, root seal.Key, o Options) (*Keyring, err
 }
 
 func openState(ledger [16]byte, root seal.Key, sealed []byte) (*state, error) {
-	plain, err := openTop(root, pageAAD(ledger, position(nil)), sealed)
+	plain, err := openTop(root, appendAAD(nil, ledger, position(nil)), sealed)
 	if err != nil || len(plain) < 8 {
 		return nil, fmt.Errorf("%w: the top page does not open with the root key", ErrDamaged)
 	}
-	top, err := parsePage(plain[8:])
+	top, err := parsePage(plain[8:], nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the top page: %w", ErrDamaged, err)
 	}
-	return &state{top: top, nextSlot: binary.BigEndian.Uint64(plain)}, nil
+	st := &state{top: top, nextSlot: binary.BigEndian.Uint64(plain)}
+	if top.branch {
+		clear(plain) // its keys were copied
+	}
+	return st, nil
 }
+
+// Format implements [fmt.Formatter]: [keyring], whatever the verb. Without it some verbs follow
+// pointers down to the pages, and print the bytes of keys.
+func (*Keyring) Format(f fmt.State, _ rune) { io.WriteString(f, "[keyring]") }
+
+// Format implements [fmt.Formatter]: [keyring batch], whatever the verb.
+func (*Batch) Format(f fmt.State, _ rune) { io.WriteString(f, "[keyring batch]") }
 
 // TopHash is what a head row says of a top page, so that an old one cannot be put back.
 func TopHash(sealed []byte) [32]byte { return sha256.Sum256(sealed) }
@@ -110,8 +128,17 @@ func (k *Keyring) read(f func(*state) error) error {
 	}
 	k.commit.RLock()
 	defer k.commit.RUnlock()
-	return f(k.current.Load())
+	err = f(k.current.Load())
+	if k.unknown && errors.Is(err, ErrDamaged) {
+		// What was read may be what the commit wrote, so nothing is known to be damaged.
+		return ErrUnknownCommit
+	}
+	return err
 }
+
+// ErrUnknownCommit says that a commit failed, so that what the store holds is not known: the
+// keyring must be opened again.
+var ErrUnknownCommit = errors.New("a commit of the keyring failed, and whether it was written is not known: open the keyring again")
 
 func (k *Keyring) get(key []byte) (val []byte, err error) {
 	err = k.read(func(st *state) error {
@@ -159,24 +186,34 @@ func (k *Keyring) Due(now int64, limit int) ([]uint64, error) {
 	return out, err
 }
 
-// Batch is a set of changes that become one version of the tree.
+// Batch is a set of changes that become one version of the tree. A change that returns an error has
+// changed nothing. It is not for concurrent use.
 type Batch struct {
 	k        *Keyring
+	number   uint64
+	base     *state
 	top      *node
 	nextSlot uint64
 	replaced []*ref // versions that this batch takes out of use
 	gone     [][]byte
-	sealed   []*ref // what this batch has written, for the cache
-	next     *state
+	written  []*ref // what this batch has sealed, for the cache
+	next     *state // once sealed
 }
 
-// Begin starts a batch on the current version. The one before it must have been committed.
+// Begin starts a batch on the current version. The one before it must have been committed, or be
+// given up.
 func (k *Keyring) Begin() *Batch {
 	st := k.current.Load()
-	return &Batch{k: k, top: st.top, nextSlot: st.nextSlot}
+	return &Batch{k: k, number: k.batches.Add(1), base: st, top: st.top, nextSlot: st.nextSlot}
 }
 
+// errSealed guards against what would be published without being written.
+var errSealed = errors.New("keyring: the batch was sealed, and takes no more changes")
+
 func (b *Batch) set(key, val []byte, due int64) error {
+	if b.next != nil {
+		return errSealed
+	}
 	top, err := b.put(b.top, 0, record{key: key, due: due, val: val})
 	if err != nil {
 		return err
@@ -186,6 +223,9 @@ func (b *Batch) set(key, val []byte, due int64) error {
 }
 
 func (b *Batch) delete(key []byte) error {
+	if b.next != nil {
+		return errSealed
+	}
 	top, found, err := b.remove(b.top, 0, key)
 	if err != nil {
 		return err
@@ -194,22 +234,22 @@ func (b *Batch) delete(key []byte) error {
 		return fmt.Errorf("%w: a key to be removed is not there", ErrDamaged)
 	}
 	if top == nil {
-		top = &node{owner: b}
+		top = &node{owner: b.number}
 	}
 	b.top = top
 	return nil
 }
 
-// SetNextSlot records that slots below n were given out.
+// SetNextSlot records that slots below n were given out. It comes before Seal.
 func (b *Batch) SetNextSlot(n uint64) {
-	if n > b.nextSlot {
+	if n > b.nextSlot && b.next == nil {
 		b.nextSlot = n
 		b.top = b.own(b.top)
 	}
 }
 
 // Changed says whether the batch holds anything to write.
-func (b *Batch) Changed() bool { return b.top.owner == b }
+func (b *Batch) Changed() bool { return b.top.owner == b.number }
 
 // Page is one sealed page; Sealed is nil where the page is to be removed.
 type Page struct {
@@ -221,22 +261,25 @@ type Page struct {
 // pages are in order of writing (removals first); the last is the top page. To destroy what the
 // batch removed, root must be new, and the old one must not outlive the commit.
 func (b *Batch) Seal(root seal.Key) ([]Page, error) {
+	if b.next != nil {
+		return nil, errSealed
+	}
 	b.top = b.own(b.top)
 	pages := make([]Page, 0, len(b.gone)+8)
 	for _, pos := range b.gone {
 		pages = append(pages, Page{Position: pos})
 	}
-	path := make([]byte, 0, 2*maxKey)
-	pages, err := b.sealKids(b.top, path, pages)
+	pages, err := b.sealKids(b.top, make([]byte, 0, maxPath), pages)
 	if err != nil {
 		return nil, err
 	}
-	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 1024), b.nextSlot)
-	plain = b.top.appendTo(plain)
 	pos := position(nil)
-	sealed, err := sealTop(b.k.rand, root, pageAAD(b.k.ledger, pos), plain)
-	clear(plain)
+	room := make([]byte, topSalt, topSalt+8+b.top.size()+gcmTag)
+	room = binary.BigEndian.AppendUint64(room, b.nextSlot)
+	room = b.top.appendTo(room)
+	sealed, err := sealTop(b.k.rand, root, appendAAD(nil, b.k.ledger, pos), room)
 	if err != nil {
+		clear(room)
 		return nil, err
 	}
 	b.next = &state{top: b.top, nextSlot: b.nextSlot}
@@ -248,13 +291,14 @@ func (b *Batch) sealKids(n *node, path []byte, pages []Page) ([]Page, error) {
 		return pages, nil
 	}
 	path = append(path, n.prefix...)
+	var aad [len(pageLabel) + 16 + 1 + maxPath/2]byte
 	for i := range n.kids {
 		kd := &n.kids[i]
 		if kd.ref == nil {
 			continue
 		}
 		c := kd.ref.node.Load()
-		if c == nil || c.owner != b {
+		if c == nil || c.owner != b.number {
 			continue
 		}
 		var err error
@@ -266,33 +310,42 @@ func (b *Batch) sealKids(n *node, path []byte, pages []Page) ([]Page, error) {
 			return nil, fmt.Errorf("draw a page key: %w", err)
 		}
 		kd.due = c.due()
-		plain := c.appendTo(make([]byte, 0, leafLimit))
 		pos := position(child)
-		pages = append(pages, Page{Position: pos, Sealed: sealPage(kd.ref.key, pageAAD(b.k.ledger, pos), plain)})
-		kd.ref.size = len(plain)
-		clear(plain)
-		b.sealed = append(b.sealed, kd.ref)
+		plain := c.appendTo(make([]byte, 0, c.size()+gcmTag))
+		pages = append(pages, Page{Position: pos, Sealed: sealPage(kd.ref.key, appendAAD(aad[:0], b.k.ledger, pos), plain)})
+		b.written = append(b.written, kd.ref)
 	}
 	return pages, nil
 }
 
+var (
+	errNotSealed = errors.New("keyring: the batch has changes and was not sealed")
+	errStale     = errors.New("keyring: another batch was committed since this one began")
+)
+
 // Commit runs write, which must make the sealed pages durable, and then shows the new version to
-// readers. If write fails nothing is shown, and the keyring must not be used for another batch.
+// readers. If write fails nothing is shown, and every later commit fails with ErrUnknownCommit.
 func (b *Batch) Commit(write func() error) error {
-	b.k.commit.Lock()
-	defer b.k.commit.Unlock()
+	k := b.k
+	k.commit.Lock()
+	defer k.commit.Unlock()
+	switch {
+	case k.unknown:
+		return ErrUnknownCommit
+	case b.next == nil && b.Changed():
+		return errNotSealed
+	case b.next != nil && b.base != k.current.Load():
+		return errStale
+	}
 	if err := write(); err != nil {
+		k.unknown = true
 		return err
 	}
 	if b.next == nil {
 		return nil
 	}
-	b.k.current.Store(b.next)
-	for _, r := range b.replaced {
-		r.node.Store(nil)
-	}
-	for _, r := range b.sealed {
-		b.k.cache.add(r, r.size)
-	}
+	k.current.Store(b.next)
+	k.cache.replace(b.replaced, b.written)
+	b.base, b.replaced, b.written = nil, nil, nil // whoever keeps the batch does not keep old versions
 	return nil
 }

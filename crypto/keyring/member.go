@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"consentledger/crypto/seal"
 )
@@ -53,10 +54,10 @@ func (m *Member) Clone() *Member {
 	return &c
 }
 
-var errRecordShape = errors.New("a record of the keyring is not well-formed")
+var errDamagedRecord = fmt.Errorf("%w: a record is not well-formed", ErrDamaged)
 
 func (r IDRecord) encode() []byte {
-	b := binary.BigEndian.AppendUint64(nil, r.Slot)
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+8*len(r.Kept)), r.Slot)
 	for _, s := range r.Kept {
 		b = binary.BigEndian.AppendUint64(b, s)
 	}
@@ -70,27 +71,56 @@ func decodeID(b []byte) (IDRecord, error) {
 		rec.Kept = append(rec.Kept, r.u64())
 	}
 	if !r.done() {
-		return IDRecord{}, fmt.Errorf("%w: %w", ErrDamaged, errRecordShape)
+		return IDRecord{}, errDamagedRecord
 	}
 	return rec, nil
 }
 
-const (
-	flagEnded   byte = 1
-	flagRatchet byte = 1
-)
+// check says whether a member can be written so that it reads back as it is.
+func (m *Member) check() error {
+	if len(m.Kind) > 255 {
+		return fmt.Errorf("keyring: a member kind has at most 255 bytes, this one has %d", len(m.Kind))
+	}
+	if len(m.Keys) > math.MaxUint16 {
+		return fmt.Errorf("keyring: a member has at most %d keys, this one has %d", math.MaxUint16, len(m.Keys))
+	}
+	for i := range m.Keys {
+		k := &m.Keys[i]
+		switch {
+		case len(k.Class) > 255:
+			return fmt.Errorf("keyring: the name of a class has at most 255 bytes, this one has %d", len(k.Class))
+		case len(k.Reference) > math.MaxUint16:
+			return fmt.Errorf("keyring: a reference has at most %d bytes, this one has %d", math.MaxUint16, len(k.Reference))
+		case k.Key.IsZero() || k.Ratchet && k.TagKey.IsZero():
+			return errors.New("keyring: a member's key was cleared, or never drawn")
+		case !k.Ratchet && (k.Day != 0 || !k.TagKey.IsZero()):
+			return errors.New("keyring: a day or a tag key is given for a key that is no ratchet")
+		}
+	}
+	return nil
+}
 
+func (m *Member) size() int {
+	s := 8 + len(m.Path) + 1 + len(m.Kind) + 1 + 2
+	for i := range m.Keys {
+		k := &m.Keys[i]
+		s += 1 + len(k.Class) + 2 + len(k.Reference) + seal.KeySize + 8 + 1
+		if k.Ratchet {
+			s += seal.KeySize + 4
+		}
+	}
+	return s
+}
+
+// encode writes a member that was checked, into a buffer of the exact size: one that grew would
+// leave keys behind.
 func (m *Member) encode() []byte {
-	b := make([]byte, 0, 64+128*len(m.Keys))
+	b := make([]byte, 0, m.size())
 	b = binary.BigEndian.AppendUint64(b, m.Nonce)
 	b = append(b, m.Path[:]...)
 	b = append(b, byte(len(m.Kind)))
 	b = append(b, m.Kind...)
-	var flags byte
-	if m.Ended {
-		flags |= flagEnded
-	}
-	b = append(b, flags)
+	b = append(b, flag(m.Ended))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(m.Keys)))
 	for i := range m.Keys {
 		k := &m.Keys[i]
@@ -100,48 +130,51 @@ func (m *Member) encode() []byte {
 		b = append(b, k.Reference...)
 		b = k.Key.AppendTo(b)
 		b = binary.BigEndian.AppendUint64(b, uint64(k.Due))
-		if !k.Ratchet {
-			b = append(b, 0)
-			continue
+		b = append(b, flag(k.Ratchet))
+		if k.Ratchet {
+			b = k.TagKey.AppendTo(b)
+			b = binary.BigEndian.AppendUint32(b, uint32(k.Day))
 		}
-		b = append(b, flagRatchet)
-		b = k.TagKey.AppendTo(b)
-		b = binary.BigEndian.AppendUint32(b, uint32(k.Day))
 	}
 	return b
 }
 
+func flag(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// decodeMember reads what encode wrote, and nothing else.
 func decodeMember(b []byte) (*Member, error) {
-	bad := fmt.Errorf("%w: %w", ErrDamaged, errRecordShape)
+	const leastKey = 1 + 2 + seal.KeySize + 8 + 1
 	r := reader{b: b}
 	m := &Member{Nonce: r.u64()}
-	copy(m.Path[:], r.bytes(16))
+	copy(m.Path[:], r.bytes(len(m.Path)))
 	m.Kind = string(r.bytes(int(r.u8())))
-	m.Ended = r.u8()&flagEnded != 0
+	m.Ended = r.flag()
 	count := int(r.u16())
-	if r.bad {
-		return nil, bad
+	if r.bad || count > len(r.b)/leastKey {
+		return nil, errDamagedRecord
 	}
 	m.Keys = make([]MemberKey, count)
 	for i := range m.Keys {
 		k := &m.Keys[i]
 		k.Class = string(r.bytes(int(r.u8())))
 		k.Reference = string(r.bytes(int(r.u16())))
-		key, err := seal.KeyFromBytes(r.bytes(32))
-		if err != nil {
-			return nil, bad
-		}
-		k.Key = key
+		k.Key = r.key()
 		k.Due = int64(r.u64())
-		if k.Ratchet = r.u8() == flagRatchet; k.Ratchet {
-			if k.TagKey, err = seal.KeyFromBytes(r.bytes(32)); err != nil {
-				return nil, bad
-			}
+		if k.Ratchet = r.flag(); k.Ratchet {
+			k.TagKey = r.key()
 			k.Day = int32(r.u32())
+		}
+		if r.bad {
+			return nil, errDamagedRecord
 		}
 	}
 	if !r.done() {
-		return nil, bad
+		return nil, errDamagedRecord
 	}
 	return m, nil
 }
@@ -151,7 +184,7 @@ func systemKey(name string) []byte {
 	if len(name) == 0 || len(name) > 16 {
 		panic("keyring: the name of a system key has 1 to 16 bytes")
 	}
-	b := make([]byte, 17)
+	b := make([]byte, systemKeySize)
 	b[0] = mapSystem
 	copy(b[1:], name)
 	return b
@@ -175,7 +208,11 @@ func (k *Keyring) System(name string) (seal.Key, error) {
 	if val == nil {
 		return seal.Key{}, fmt.Errorf("%w: %s", ErrNoKey, name)
 	}
-	return seal.KeyFromBytes(val)
+	key, err := seal.KeyFromBytes(val)
+	if err != nil {
+		return seal.Key{}, fmt.Errorf("%w: the ledger's own key %s: %w", ErrDamaged, name, err)
+	}
+	return key, nil
 }
 
 // ByID returns what a member id leads to; ok is false if the id is not known.
@@ -240,6 +277,9 @@ func (k *Keyring) IDsFromDisk(from IDPath, limit int) (paths []IDPath, recs []ID
 
 // PutSystem sets one of the ledger's own keys.
 func (b *Batch) PutSystem(name string, key seal.Key) error {
+	if key.IsZero() {
+		return fmt.Errorf("keyring: the ledger's own key %s was cleared, or never drawn", name)
+	}
 	return b.set(systemKey(name), key.AppendTo(nil), 0)
 }
 
@@ -249,8 +289,11 @@ func (b *Batch) PutID(p IDPath, rec IDRecord) error { return b.set(idKey(p), rec
 // DeleteID makes a member id unknown.
 func (b *Batch) DeleteID(p IDPath) error { return b.delete(idKey(p)) }
 
-// PutMember sets what a slot holds.
+// PutMember sets what a slot holds. A member that would not read back as it is is refused.
 func (b *Batch) PutMember(slot uint64, m *Member) error {
+	if err := m.check(); err != nil {
+		return err
+	}
 	return b.set(slotKey(slot), m.encode(), m.Due())
 }
 

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -24,7 +25,7 @@ const pageLabel = "consentledger/page/v1"
 
 // node is one page, decrypted. Once its batch is published it never changes.
 type node struct {
-	owner  *Batch   // the batch that may still change it; nil once published
+	owner  uint64   // number of the batch that made it and may still change it; 0: read from the store
 	recs   []record // a leaf's records, in order of key
 	branch bool
 	prefix []byte // half bytes between a branch's position and its children's
@@ -48,7 +49,7 @@ type kid struct {
 type ref struct {
 	key  seal.Key
 	node atomic.Pointer[node] // nil while the page is not in memory
-	size int
+	inCache
 }
 
 // earliest combines two dues, where 0 means never.
@@ -74,7 +75,17 @@ func (n *node) due() int64 {
 
 func recordSize(r *record) int { return 1 + len(r.key) + 8 + 4 + len(r.val) }
 
-func (n *node) leafSize() int {
+// size is the exact length of what appendTo appends.
+func (n *node) size() int {
+	if n.branch {
+		s := 2 + len(n.prefix) + 2
+		for i := range n.kids {
+			if n.kids[i].ref != nil {
+				s += seal.KeySize + 8
+			}
+		}
+		return s
+	}
 	s := 3
 	for i := range n.recs {
 		s += recordSize(&n.recs[i])
@@ -116,33 +127,34 @@ func (n *node) appendTo(dst []byte) []byte {
 
 var errPageShape = errors.New("the page's contents are not well-formed")
 
-func parsePage(b []byte) (*node, error) {
+// parsePage reads the contents of the page at path. There is one way to write a page, and all that
+// it holds belongs below path: anything else is refused.
+func parsePage(b, path []byte) (*node, error) {
 	r := reader{b: b}
 	n := &node{}
 	switch r.u8() {
 	case pageLeaf:
-		count := int(r.u16())
-		n.recs = make([]record, 0, count)
-		for range count {
-			rec := record{key: r.bytes(int(r.u8())), due: int64(r.u64()), val: r.bytes(int(r.u32()))}
-			if r.bad || len(rec.key) == 0 {
-				return nil, errPageShape
-			}
-			n.recs = append(n.recs, rec)
+		n.recs = r.records(path)
+		if len(n.recs) == 0 && len(path) > 0 {
+			return nil, errPageShape
 		}
 	case pageBranch:
 		n.branch = true
-		n.prefix = r.bytes(int(r.u8()))
+		// A copy, because later versions of the branch share it: it must not hold on to this
+		// version's buffer, which is full of keys.
+		n.prefix = bytes.Clone(r.bytes(int(r.u8())))
+		if !mayBranch(path, n.prefix) {
+			return nil, errPageShape
+		}
 		used := r.u16()
+		if used == 0 {
+			return nil, errPageShape
+		}
 		for i := range n.kids {
 			if used&(1<<i) == 0 {
 				continue
 			}
-			key, err := seal.KeyFromBytes(r.bytes(32))
-			if r.bad || err != nil {
-				return nil, errPageShape
-			}
-			n.kids[i] = kid{ref: &ref{key: key}, due: int64(r.u64())}
+			n.kids[i] = kid{ref: &ref{key: r.key()}, due: int64(r.u64())}
 		}
 	default:
 		return nil, errPageShape
@@ -153,24 +165,51 @@ func parsePage(b []byte) (*node, error) {
 	return n, nil
 }
 
-// sealPage encrypts a page's contents under a key that seals nothing else.
+// records reads a leaf's records: keys of a known map, below path, each larger than the last.
+func (r *reader) records(path []byte) []record {
+	const least = 1 + slotKeySize + 8 + 4
+	count := int(r.u16())
+	if count > len(r.b)/least {
+		r.bad = true
+		return nil
+	}
+	recs := make([]record, 0, count)
+	var last []byte
+	for range count {
+		rec := record{key: r.bytes(int(r.u8())), due: int64(r.u64()), val: r.bytes(int(r.u32()))}
+		if r.bad || !validKey(rec.key) || !below(rec.key, path) || bytes.Compare(last, rec.key) >= 0 {
+			r.bad = true
+			return nil
+		}
+		last = rec.key
+		recs = append(recs, rec)
+	}
+	return recs
+}
+
+// gcmTag is what sealing adds to a page.
+const gcmTag = 16
+
+// sealPage encrypts a page's contents, in place if they have gcmTag bytes of room behind them,
+// under a key that seals nothing else.
 //
 // The nonce is all zero: every rewrite of every page draws a fresh key, so no (key, nonce) pair
 // is ever used twice, and twelve random bytes would add nothing but length.
 func sealPage(key seal.Key, aad, plain []byte) []byte {
-	var raw [32]byte
-	aead := newGCM(key.AppendTo(raw[:0]))
-	clear(raw[:])
 	var nonce [12]byte
-	return aead.Seal(make([]byte, 0, len(plain)+aead.Overhead()), nonce[:], plain, aad)
+	return pageCipher(key).Seal(plain[:0], nonce[:], plain, aad)
 }
 
 func openPage(key seal.Key, aad, sealed []byte) ([]byte, error) {
-	var raw [32]byte
+	var nonce [12]byte
+	return pageCipher(key).Open(nil, nonce[:], sealed, aad)
+}
+
+func pageCipher(key seal.Key) cipher.AEAD {
+	var raw [seal.KeySize]byte
 	aead := newGCM(key.AppendTo(raw[:0]))
 	clear(raw[:])
-	var nonce [12]byte
-	return aead.Open(nil, nonce[:], sealed, aad)
+	return aead
 }
 
 func newGCM(key []byte) cipher.AEAD {
@@ -194,8 +233,11 @@ func topKey(root seal.Key, salt []byte) (seal.Key, error) {
 	return seal.KeyFromBytes(m[:])
 }
 
-func sealTop(rand io.Reader, root seal.Key, aad, plain []byte) ([]byte, error) {
-	salt := make([]byte, 32)
+const topSalt = 32
+
+// sealTop returns salt | sealed. room is for the salt and then the contents, as in sealPage.
+func sealTop(rand io.Reader, root seal.Key, aad, room []byte) ([]byte, error) {
+	salt, plain := room[:topSalt], room[topSalt:]
 	if _, err := io.ReadFull(rand, salt); err != nil {
 		return nil, fmt.Errorf("draw a salt: %w", err)
 	}
@@ -207,21 +249,21 @@ func sealTop(rand io.Reader, root seal.Key, aad, plain []byte) ([]byte, error) {
 }
 
 func openTop(root seal.Key, aad, sealed []byte) ([]byte, error) {
-	if len(sealed) < 32+16 {
+	if len(sealed) < topSalt+gcmTag {
 		return nil, errPageShape
 	}
-	key, err := topKey(root, sealed[:32])
+	key, err := topKey(root, sealed[:topSalt])
 	if err != nil {
 		return nil, err
 	}
-	return openPage(key, aad, sealed[32:])
+	return openPage(key, aad, sealed[topSalt:])
 }
 
-func pageAAD(ledger [16]byte, pos []byte) []byte {
-	aad := make([]byte, 0, len(pageLabel)+16+len(pos))
-	aad = append(aad, pageLabel...)
-	aad = append(aad, ledger[:]...)
-	return append(aad, pos...)
+// appendAAD binds a page to its ledger and to its place. All parts but the last have a fixed size.
+func appendAAD(dst []byte, ledger [16]byte, pos []byte) []byte {
+	dst = append(dst, pageLabel...)
+	dst = append(dst, ledger[:]...)
+	return append(dst, pos...)
 }
 
 // reader takes fixed-size pieces off a byte string and remembers if one was missing.
@@ -231,7 +273,7 @@ type reader struct {
 }
 
 func (r *reader) bytes(n int) []byte {
-	if n > len(r.b) {
+	if n < 0 || n > len(r.b) { // a u32 can be negative as an int of 32 bits
 		r.bad = true
 		r.b = nil
 		return nil
@@ -267,6 +309,19 @@ func (r *reader) u64() uint64 {
 		return binary.BigEndian.Uint64(b)
 	}
 	return 0
+}
+
+// flag reads a byte that is 0 or 1.
+func (r *reader) flag() bool {
+	b := r.u8()
+	r.bad = r.bad || b > 1
+	return b == 1
+}
+
+func (r *reader) key() seal.Key {
+	k, err := seal.KeyFromBytes(r.bytes(seal.KeySize))
+	r.bad = r.bad || err != nil
+	return k
 }
 
 func (r *reader) done() bool { return !r.bad && len(r.b) == 0 }

@@ -13,8 +13,67 @@ const (
 	mapSlot   byte = 2 // slot, big endian → the member's keys
 )
 
-// maxKey bounds a key: a page's position has to fit its own length byte.
-const maxKey = 64
+// Keys of one map have one length, so no key begins with another one.
+const (
+	systemKeySize = 1 + 16
+	idKeySize     = 1 + 16
+	slotKeySize   = 1 + 8
+
+	// maxPath is the most half bytes that lead to a page; its count has to fit one byte.
+	maxPath = 2 * max(systemKeySize, idKeySize, slotKeySize)
+)
+
+// keySize is the length of the keys of a map, 0 if there is no such map.
+func keySize(m byte) int {
+	switch m {
+	case mapSystem:
+		return systemKeySize
+	case mapID:
+		return idKeySize
+	case mapSlot:
+		return slotKeySize
+	}
+	return 0
+}
+
+func validKey(key []byte) bool { return len(key) > 0 && len(key) == keySize(key[0]) }
+
+// below says whether a key belongs under the page at path.
+func below(key, path []byte) bool {
+	if len(path) > nibbles(key) {
+		return false
+	}
+	for i, p := range path {
+		if nibble(key, i) != p {
+			return false
+		}
+	}
+	return true
+}
+
+// mayBranch says whether a page at path can hold a branch with a prefix: half bytes that lead into
+// one of the maps, or above them, and leave at least one for the branch to decide by.
+func mayBranch(path, prefix []byte) bool {
+	for _, p := range prefix {
+		if p > 15 {
+			return false
+		}
+	}
+	at := func(i int) byte {
+		if i < len(path) {
+			return path[i]
+		}
+		return prefix[i-len(path)]
+	}
+	switch n := len(path) + len(prefix); n {
+	case 0:
+		return true
+	case 1:
+		return at(0) == 0
+	default:
+		return n < 2*keySize(at(0)<<4|at(1))
+	}
+}
 
 // nibble returns the i-th half byte of a key, high half first.
 func nibble(key []byte, i int) byte {

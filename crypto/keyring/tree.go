@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -26,17 +27,20 @@ func (k *Keyring) load(r *ref, path []byte, cold bool) (*node, error) {
 	if sealed == nil {
 		return nil, fmt.Errorf("%w: %s is missing", ErrDamaged, describe(path))
 	}
-	plain, err := openPage(r.key, pageAAD(k.ledger, pos), sealed)
+	plain, err := openPage(r.key, appendAAD(nil, k.ledger, pos), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s does not open with the key that its parent holds: it was altered, or an older version was put in its place",
 			ErrDamaged, describe(path))
 	}
-	n, err := parsePage(plain)
+	n, err := parsePage(plain, path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, describe(path), err)
 	}
-	if !cold && r.node.CompareAndSwap(nil, n) {
-		k.cache.add(r, len(plain))
+	if n.branch {
+		clear(plain) // its keys were copied
+	}
+	if !cold {
+		k.cache.keep(r, n)
 	}
 	return n, nil
 }
@@ -130,38 +134,36 @@ func before(path, from []byte) bool {
 	return false
 }
 
-// own returns a version of n that this batch may change. The values are copied too: a page in
-// memory is one buffer, and a destroyed key must not live on because its neighbour is in use.
+// own returns a version of n that this batch may change. What it changes no reader has seen.
 func (b *Batch) own(n *node) *node {
-	if n.owner == b {
+	if n.owner == b.number {
 		return n
 	}
-	c := &node{owner: b, branch: n.branch, prefix: n.prefix, kids: n.kids}
-	if len(n.recs) > 0 {
-		buf := make([]byte, 0, n.leafSize())
-		c.recs = make([]record, len(n.recs), len(n.recs)+1)
-		for i := range n.recs {
-			r := n.recs[i]
-			buf = append(buf, r.key...)
-			r.key = buf[len(buf)-len(r.key) : len(buf) : len(buf)]
-			buf = append(buf, r.val...)
-			r.val = buf[len(buf)-len(r.val) : len(buf) : len(buf)]
-			c.recs[i] = r
-		}
-	}
+	c := &node{owner: b.number, branch: n.branch, prefix: n.prefix, kids: n.kids}
+	c.recs = cloneRecords(n.recs, 1)
 	return c
 }
 
-// child loads a kid for changing, and remembers that its present version is replaced.
-func (b *Batch) child(kd *kid, path []byte) (*node, error) {
-	c, err := b.k.load(kd.ref, path, false)
-	if err != nil {
-		return nil, err
+// cloneRecords copies the values too: a page in memory is one buffer, and a destroyed key must not
+// live on because its neighbour is in use.
+func cloneRecords(recs []record, spare int) []record {
+	if len(recs) == 0 {
+		return nil
 	}
-	if c.owner != b {
-		b.replaced = append(b.replaced, kd.ref)
+	size := 0
+	for i := range recs {
+		size += len(recs[i].key) + len(recs[i].val)
 	}
-	return c, nil
+	buf := make([]byte, 0, size)
+	out := make([]record, len(recs), len(recs)+spare)
+	for i, r := range recs {
+		buf = append(buf, r.key...)
+		r.key = buf[len(buf)-len(r.key) : len(buf) : len(buf)]
+		buf = append(buf, r.val...)
+		r.val = buf[len(buf)-len(r.val) : len(buf) : len(buf)]
+		out[i] = r
+	}
+	return out
 }
 
 func fresh(n *node) *ref {
@@ -170,16 +172,28 @@ func fresh(n *node) *ref {
 	return r
 }
 
+// replace hangs the new version of a page in place of the one that was loaded.
+func (b *Batch) replace(kd *kid, was, is *node) {
+	if was.owner != b.number {
+		b.replaced = append(b.replaced, kd.ref)
+	}
+	switch {
+	case is == nil:
+		*kd = kid{}
+	case is != was:
+		*kd = kid{ref: fresh(is)}
+	}
+}
+
 func (b *Batch) put(n *node, depth int, rec record) (*node, error) {
 	n = b.own(n)
 	if !n.branch {
 		i, found := n.search(rec.key)
 		if found {
+			clear(n.recs[i].val)
 			n.recs[i] = rec
 		} else {
-			n.recs = append(n.recs, record{})
-			copy(n.recs[i+1:], n.recs[i:])
-			n.recs[i] = rec
+			n.recs = slices.Insert(n.recs, i, rec)
 		}
 		return b.split(n, depth), nil
 	}
@@ -189,20 +203,20 @@ func (b *Batch) put(n *node, depth int, rec record) (*node, error) {
 		}
 		// The key leaves the compressed path: a new branch takes this page's position, and this
 		// page moves below it. Its children stay where they are.
-		above := &node{owner: b, branch: true, prefix: n.prefix[:i:i]}
+		above := &node{owner: b.number, branch: true, prefix: n.prefix[:i:i]}
 		n.prefix = n.prefix[i+1:]
 		above.kids[p] = kid{ref: fresh(n)}
-		above.kids[nibble(rec.key, depth+i)] = kid{ref: fresh(&node{owner: b, recs: []record{rec}})}
+		above.kids[nibble(rec.key, depth+i)] = kid{ref: fresh(&node{owner: b.number, recs: []record{rec}})}
 		return above, nil
 	}
 	depth += len(n.prefix)
 	kd := &n.kids[nibble(rec.key, depth)]
 	depth++
 	if kd.ref == nil {
-		*kd = kid{ref: fresh(&node{owner: b, recs: []record{rec}})}
+		*kd = kid{ref: fresh(&node{owner: b.number, recs: []record{rec}})}
 		return n, nil
 	}
-	c, err := b.child(kd, pathOf(rec.key, depth))
+	c, err := b.k.load(kd.ref, pathOf(rec.key, depth), false)
 	if err != nil {
 		return nil, err
 	}
@@ -210,20 +224,18 @@ func (b *Batch) put(n *node, depth int, rec record) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changed != c {
-		*kd = kid{ref: fresh(changed)}
-	}
+	b.replace(kd, c, changed)
 	return n, nil
 }
 
 // split turns a leaf that has grown too large into a branch of leaves.
 func (b *Batch) split(n *node, depth int) *node {
-	if len(n.recs) < 2 || n.leafSize() <= leafLimit {
+	if len(n.recs) < 2 || n.size() <= leafLimit {
 		return n
 	}
 	first, last := n.recs[0].key, n.recs[len(n.recs)-1].key
 	common := commonNibbles(first, last, depth)
-	br := &node{owner: b, branch: true, prefix: pathOf(first, depth+common)[depth:]}
+	br := &node{owner: b.number, branch: true, prefix: pathOf(first, depth+common)[depth:]}
 	depth += common
 	for start := 0; start < len(n.recs); {
 		nb := nibble(n.recs[start].key, depth)
@@ -231,9 +243,13 @@ func (b *Batch) split(n *node, depth int) *node {
 		for end < len(n.recs) && nibble(n.recs[end].key, depth) == nb {
 			end++
 		}
-		leaf := &node{owner: b, recs: append([]record(nil), n.recs[start:end]...)}
+		// Each leaf has a buffer of its own, see cloneRecords.
+		leaf := &node{owner: b.number, recs: cloneRecords(n.recs[start:end], 0)}
 		br.kids[nb] = kid{ref: fresh(b.split(leaf, depth+1))}
 		start = end
+	}
+	for i := range n.recs {
+		clear(n.recs[i].val)
 	}
 	return br
 }
@@ -246,7 +262,8 @@ func (b *Batch) remove(n *node, depth int, key []byte) (*node, bool, error) {
 			return n, false, nil
 		}
 		n = b.own(n)
-		n.recs = append(n.recs[:i], n.recs[i+1:]...)
+		clear(n.recs[i].val)
+		n.recs = slices.Delete(n.recs, i, i+1)
 		if len(n.recs) == 0 {
 			return nil, true, nil
 		}
@@ -272,22 +289,16 @@ func (b *Batch) remove(n *node, depth int, key []byte) (*node, bool, error) {
 	if err != nil || !found {
 		return n, found, err
 	}
-	if c.owner != b {
-		b.replaced = append(b.replaced, n.kids[i].ref)
-	}
 	n = b.own(n)
-	if changed == nil {
-		b.gone = append(b.gone, position(path))
-		n.kids[i] = kid{}
-		for j := range n.kids {
-			if n.kids[j].ref != nil {
-				return n, true, nil
-			}
+	b.replace(&n.kids[i], c, changed)
+	if changed != nil {
+		return n, true, nil
+	}
+	b.gone = append(b.gone, position(path))
+	for j := range n.kids {
+		if n.kids[j].ref != nil {
+			return n, true, nil
 		}
-		return nil, true, nil
 	}
-	if changed != c {
-		n.kids[i] = kid{ref: fresh(changed)}
-	}
-	return n, true, nil
+	return nil, true, nil
 }
