@@ -31,6 +31,10 @@ const (
 	blockBytes     = maxLineBytes + 8<<10
 	blocksInFlight = 64
 	maxUnsent      = 256 << 10
+
+	// linesInFlight is for all batches together: half of the calls that a ledger
+	// lets wait, so that single calls find room beside them.
+	linesInFlight = 4096
 )
 
 // A block is what one read brought, and its lines.
@@ -39,6 +43,7 @@ type block struct {
 	lines []line
 	deal  [][]int32 // for each worker the lines that are its own
 	open  atomic.Int32
+	held  int64         // of linesInFlight
 	ready chan struct{} // every line has been submitted or refused
 }
 
@@ -237,6 +242,13 @@ func (b *batch) dispatch(bl *block) {
 		<-b.tokens
 		return
 	}
+	// All or none, and in the order of the blocks: who waits holds nothing that another waits for.
+	bl.held = min(int64(len(bl.lines)), linesInFlight)
+	if b.x.s.lines.Acquire(b.ctx, bl.held) != nil {
+		bl.release() // nobody listens any more, and nothing of it was submitted
+		<-b.tokens
+		return
+	}
 	hands := int32(0)
 	for _, own := range bl.deal {
 		if len(own) > 0 {
@@ -279,7 +291,7 @@ func (b *batch) submitLine(l *line, raw []byte) {
 	if l.call, l.refused = decodeLine(l.kind, raw); l.refused != nil {
 		return
 	}
-	const shortest, longest = time.Millisecond, 50 * time.Millisecond
+	const shortest, longest = 250 * time.Microsecond, 8 * time.Millisecond
 	for pause := shortest; ; pause = min(2*pause, longest) {
 		if b.ctx.Err() != nil {
 			l.refused = newProblem("shutting_down", "", "The connection has ended; nothing of this line was recorded.")
@@ -327,6 +339,7 @@ func (b *batch) collect() {
 			}
 			b.mu.Unlock()
 		}
+		b.x.s.lines.Release(bl.held)
 		bl.release()
 		<-b.tokens
 	}

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"consentledger/ledger"
 )
 
@@ -85,6 +87,7 @@ type Server struct {
 	control http.Handler
 
 	batches  chan struct{} // a token for each batch under way
+	lines    *semaphore.Weighted
 	inFlight inFlight
 	stop     chan struct{} // closed when the server begins to stop
 	stopOnce sync.Once
@@ -97,7 +100,7 @@ func newServer(b book, o Options) *Server {
 	o.defaults()
 	s := &Server{
 		book: b, o: o, log: o.Log, now: o.Now,
-		batches: make(chan struct{}, o.MaxBatches), stop: make(chan struct{}),
+		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
 	s.handler = s.router(s.routes(), false)
 	s.control = s.router(append(s.routes(), s.controlRoutes()...), true)
