@@ -228,10 +228,23 @@ func timestamp(name, s string, needed bool) (t time.Time, p *problem) {
 	if s == "" && !needed {
 		return t, nil
 	}
-	if len(s) > 64 || t.UnmarshalText([]byte(s)) != nil || t.Year() < 1900 || t.Year() > 2999 {
+	if !strictRFC3339(s) || t.UnmarshalText([]byte(s)) != nil || t.Year() < 1900 || t.Year() > 2999 {
 		return time.Time{}, newProblem("invalid_time", name, "Send an RFC 3339 time with an offset, such as 2025-01-31T09:30:00+09:00.")
 	}
 	return t, nil
+}
+
+// strictRFC3339 refuses what package time takes and RFC 3339 section 5.6 does
+// not: an hour of one digit, a comma before the fraction, an offset of a day or more.
+func strictRFC3339(s string) bool {
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > 64 || s[13] != ':' || s[19] == ',' {
+		return false
+	}
+	if s[len(s)-1] == 'Z' {
+		return true
+	}
+	offset := s[len(s)-len("+09:00"):]
+	return offset[1:3] < "24" && offset[4:] < "60"
 }
 
 // digestOf reads a SHA-256 in lower-case hex; empty is none.

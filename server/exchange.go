@@ -332,7 +332,9 @@ const outcomeUnknown = "It may have been recorded or not; do not take it for a f
 // problemOf says what an error of the ledger means to a caller.
 func (x *exchange) problemOf(err error) *problem {
 	p := problemOf(err)
-	if p.status == http.StatusInternalServerError {
+	if x.r.Context().Err() != nil {
+		x.left = true
+	} else if p.status == http.StatusInternalServerError {
 		x.s.log.Error("the ledger answered with an error", "request_id", x.id, "route", x.rt.label, "error", err.Error())
 	}
 	return p

@@ -56,7 +56,7 @@ func BenchmarkSingleConsentsIntoALedger(b *testing.B) {
 	s := newShop(b)
 	before, after, _ := strings.Cut(enrolment("@"), "@")
 	b.SetParallelism(32)
-	var next, failed = make(chan int, 1), make(chan string, 1)
+	next, failed := make(chan int, 1), make(chan string, 1)
 	next <- 0
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {

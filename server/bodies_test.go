@@ -1,0 +1,145 @@
+package server
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"consentledger/ledger"
+	"consentledger/ledger/consent"
+	"consentledger/server/api"
+)
+
+func TestABodyBecomesItsCallOrNamesTheFieldAtFault(t *testing.T) {
+	decoders := map[string]func(string) *problem{
+		"consent":    func(s string) *problem { _, p := decodeConsent([]byte(s)); return p },
+		"withdrawal": func(s string) *problem { _, p := decodeWithdrawal([]byte(s)); return p },
+		"correction": func(s string) *problem { _, p := decodeCorrection([]byte(s)); return p },
+		"outcome":    func(s string) *problem { _, p := decodeOutcome([]byte(s), "cor_1"); return p },
+		"disclosure": func(s string) *problem { _, p := decodeDisclosure([]byte(s)); return p },
+		"question":   func(s string) *problem { _, p := decodeQuestion([]byte(s)); return p },
+	}
+	consentWith := func(from, to string) string {
+		s := strings.Replace(bodies["/v1/consents"], from, to, 1)
+		if s == bodies["/v1/consents"] && from != to {
+			t.Fatalf("%s is not in the body", from)
+		}
+		return s
+	}
+	const at = `"occurred_at":"2025-01-02T03:04:05+09:00"`
+	digest := strings.Repeat("ab", 32)
+	for _, c := range []struct{ kind, in, code, field string }{
+		{"consent", consentWith("", ""), "", ""},
+		{"consent", consentWith(`"granted"`, `"yes"`), "invalid_value", "decisions[0].decision"},
+		{"consent", consentWith(`"decision":"refused"`, `"decision":"Refused"`), "invalid_value", "decisions[1].decision"},
+		{"consent", consentWith(bodies["/v1/consents"][strings.Index(bodies["/v1/consents"], `"decisions"`):strings.Index(bodies["/v1/consents"], `"method"`)], `"decisions":[],`), "invalid_value", "decisions"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T03:04:05"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02 03:04:05Z"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-02-30T03:04:05Z"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T3:04:05Z"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T03:04:05,5Z"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T03:04:05+24:00"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T03:04:05+09:60"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, `"occurred_at":"2025-01-02T03:04:05.123456789-09:30"`), "", ""},
+		{"consent", consentWith(at, `"occurred_at":"0001-01-01T00:00:00Z"`), "invalid_time", "occurred_at"},
+		{"consent", consentWith(at, at+`,"shown_digest":"`+digest+`"`), "", ""},
+		{"consent", consentWith(at, at+`,"shown_digest":"`+strings.ToUpper(digest)+`"`), "invalid_digest", "shown_digest"},
+		{"consent", consentWith(at, at+`,"shown_digest":"`+digest[2:]+`"`), "invalid_digest", "shown_digest"},
+		{"consent", consentWith(at, at+`,"birth_date":"2000-02-29"`), "", ""},
+		{"consent", consentWith(at, at+`,"birth_date":"2001-02-29"`), "invalid_date", "birth_date"},
+		{"consent", consentWith(at, at+`,"guardian":{"reference":"r","method":"m","verified_at":"now"}`), "invalid_time", "guardian.verified_at"},
+		{"consent", consentWith(memberInTests, strings.Repeat("x", 257)), "invalid_member_id", "member_id"},
+		{"consent", consentWith(memberInTests, `a\u0000`), "invalid_member_id", "member_id"},
+		{"consent", consentWith(memberInTests, `a\u200d`), "invalid_member_id", "member_id"},
+		{"consent", consentWith(memberInTests, `a\u202e`), "invalid_member_id", "member_id"},
+		{"consent", consentWith(memberInTests, `e\u0301`), "invalid_member_id", "member_id"},
+		{"consent", consentWith(memberInTests, "é"), "", ""},
+		{"withdrawal", `{"member_id":"m"}`, "missing_field", "purposes"},
+		{"withdrawal", `{"member_id":"m","scope":"all"}`, "invalid_value", "scope"},
+		{"withdrawal", `{"member_id":"m","scope":"membership","purposes":["p"]}`, "invalid_value", "scope"},
+		{"withdrawal", `{"member_id":"m","purposes":["p"],"occurred_at":"x"}`, "invalid_time", "occurred_at"},
+		{"correction", `{"member_id":"m","changes":[]}`, "invalid_value", "changes"},
+		{"correction", `{"member_id":"m","changes":[{"item":"i","old":"","new":""}]}`, "", ""},
+		{"outcome", `{"member_id":"m","outcome":"done"}`, "invalid_value", "outcome"},
+		{"disclosure", `{"recipient":"r","purpose":"p","items":["i"],` + at + `}`, "missing_field", "member_id"},
+		{"disclosure", `{"recipient":"r","purpose":"p","items":["i"],"form":"anonymised",` + at + `}`, "", ""},
+		{"disclosure", `{"member_id":"m","recipient":"r","purpose":"p","items":["i"],"form":"anonymised",` + at + `}`, "invalid_value", "member_id"},
+		{"disclosure", `{"member_id":"m","recipient":"r","purpose":"p","items":["i"],"form":"secret",` + at + `}`, "invalid_value", "form"},
+		{"disclosure", `{"member_id":"m","recipient":"r","purpose":"p","items":[],` + at + `}`, "invalid_value", "items"},
+		{"question", `{"member_id":"m","purpose":"p","at":"yesterday"}`, "invalid_time", "at"},
+	} {
+		p := decoders[c.kind](c.in)
+		switch {
+		case c.code == "" && p != nil:
+			t.Errorf("%s %s: %s at %s", c.kind, c.in, p.code, p.field)
+		case c.code != "" && (p == nil || p.code != c.code || p.field != c.field || p.status != 400):
+			t.Errorf("%s %s: %+v; want %s at %s", c.kind, c.in, p, c.code, c.field)
+		}
+	}
+}
+
+func TestAnAnswerIsTheJSONOfItsType(t *testing.T) {
+	at := time.Date(2025, 3, 1, 21, 0, 0, 123_456_789, time.FixedZone("", 9*3600))
+	entries := []ledger.EntryRef{{Index: 1 << 40, LeafHash: [32]byte{0xab}, Class: `a"b\c` + "\n\u2028é"}, {Index: 2}}
+	a := &ledger.Answer{
+		Member: ledger.Ref{1}, Entries: entries, RecordedAt: at, Correction: "cor_1", DestroyedKeys: 3, DestroyedEntries: 4,
+		Kept:   []consent.Kept{{Class: "c", Until: &at, Basis: "law"}, {Class: "d", Event: "delivery"}},
+		Notify: []consent.Notify{{Recipient: "r", Items: []string{"i", "j"}, DisclosedAt: at, Index: 9}, {Recipient: "s", Items: []string{}}},
+	}
+	rows := apiEntries(entries)
+	ms := at.UTC().Truncate(time.Millisecond)
+	for _, c := range []struct {
+		call ledger.Call
+		want any
+		got  any
+	}{
+		{&consent.Consent{}, &api.ConsentAnswer{Member: a.Member.String(), Entries: rows, RecordedAt: ms}, new(api.ConsentAnswer)},
+		{&consent.Withdrawal{}, &api.WithdrawalAnswer{
+			Entries: rows, RecordedAt: ms, Destroyed: api.Destroyed{Keys: 3, Entries: 4},
+			Kept:   []api.Kept{{Class: "c", Until: &ms, Basis: "law"}, {Class: "d", Event: "delivery"}},
+			Notify: []api.Holder{{Recipient: "r", Items: []string{"i", "j"}}, {Recipient: "s", Items: []string{}}},
+		}, new(api.WithdrawalAnswer)},
+		{&consent.Correction{}, &api.CorrectionAnswer{Correction: "cor_1", Entries: rows, RecordedAt: ms}, new(api.CorrectionAnswer)},
+		{&consent.CorrectionOutcome{}, &api.OutcomeAnswer{Entries: rows, RecordedAt: ms, Notify: []api.Told{
+			{Recipient: "r", Items: []string{"i", "j"}, DisclosedAt: ms, Index: 9}, {Recipient: "s", Items: []string{}},
+		}}, new(api.OutcomeAnswer)},
+		{&consent.Disclosure{}, &api.DisclosureAnswer{Entries: rows, RecordedAt: ms}, new(api.DisclosureAnswer)},
+	} {
+		b := append(appendAnswer([]byte{'{'}, c.call, a), '}')
+		d := json.NewDecoder(strings.NewReader(string(b)))
+		d.DisallowUnknownFields()
+		if err := d.Decode(c.got); err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%T:\n%s", c.call, diff)
+		}
+	}
+	index := uint64(7)
+	for _, q := range []consent.Answer{{Allowed: true, Reason: "r", Index: &index, PolicyVersion: "v"}, {Reason: "unknown_member"}} {
+		want, err := json.Marshal(q)
+		if err != nil || string(appendDecision(nil, q)) != string(want) {
+			t.Errorf("%s; want %s", appendDecision(nil, q), want)
+		}
+	}
+}
+
+func FuzzAppendString(f *testing.F) {
+	for _, s := range []string{"", "plain", `"\`, "\x00\x1f\x7f", "é\u2028😀", "\xff", "a\xe2\x82"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var got string
+		b := appendString(nil, s)
+		if err := json.Unmarshal(b, &got); err != nil || !utf8.Valid(b) {
+			t.Fatalf("%v: %s", err, b)
+		}
+		if want := string([]rune(s)); got != want {
+			t.Fatalf("%q; want %q", got, want)
+		}
+	})
+}
