@@ -35,7 +35,7 @@ func TestNothingAcknowledgedIsLostToSIGKILL(t *testing.T) {
 			wg.Go(func() {
 				for i := 0; ; i++ {
 					id := fmt.Sprintf("kill-%d-%d-%d", round, c, i)
-					var w written
+					var w consentAnswer
 					if _, err := s.call(http.MethodPost, "/v1/consents", key, consentCall(id, true), &w); err != nil {
 						return
 					}

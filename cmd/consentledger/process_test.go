@@ -146,7 +146,7 @@ func consentCall(id string, enrol bool) map[string]any {
 	}
 }
 
-type written struct {
+type consentAnswer struct {
 	Member  string `json:"member"`
 	Entries []struct {
 		Index    uint64 `json:"index"`
