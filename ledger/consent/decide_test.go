@@ -203,3 +203,28 @@ func TestTheStateOfAMemberIsWhatWasDecided(t *testing.T) {
 		t.Errorf("the fold of two purposes is said to hold %d bytes", b.f.SizeBytes())
 	}
 }
+
+func TestAPurposeThatWasTakenOutAndComesBackIsAskedAgain(t *testing.T) {
+	all := string(policies.Haim())
+	i, j := strings.Index(all, "  personalisation:\n"), strings.Index(all, "  marketing:\n")
+	without := all[:i] + all[j:]
+	r := haim(t)
+	for _, v := range []struct{ src, version, announced string }{{without, "2026-06-01", "2026-04-01"}, {all, "2026-08-01", "2026-04-02"}} {
+		src := strings.NewReplacer(`version: "2025-01-01"`, `version: "`+v.version+`"`, `announced: "2024-12-01"`, `announced: "`+v.announced+`"`).Replace(v.src)
+		var err error
+		if r, err = r.With(must(consent.ParsePolicy([]byte(src))), time.Date(2026, 4, 2, 9, 0, 0, 0, seoul)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBook(t, r)
+	ok(t)(b.consent(haimConsent("member", grant("membership"), grant("personalisation")), noon))
+	for month, want := range map[time.Month]string{5: "consent_in_force", 6: "purpose_not_stated", 8: "reconsent_required"} {
+		if a := b.ask("personalisation", time.Date(2026, month, 2, 0, 0, 0, 0, seoul)); a.Reason != want {
+			t.Errorf("in month %d: %+v, want %s", month, a, want)
+		}
+	}
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"personalisation"}}, time.Date(2026, 7, 1, 0, 0, 0, 0, seoul)))
+	if len(p.Entries) != 1 {
+		t.Error("a purpose that is stated no more cannot be withdrawn")
+	}
+}

@@ -12,7 +12,7 @@ import (
 // Members have few purposes, so everything is a slice and looked through.
 type Fold struct {
 	withdrawn   bool // the membership
-	guarded     bool // enrolled with a guardian's consent
+	guarded     bool // too young to consent alone when the age was last stated
 	kinds       []kindState
 	purposes    []purposeState
 	suspended   []suspension
@@ -140,7 +140,12 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	if e.Copy {
 		return // proof of what another entry said; that one rules while it lives
 	}
-	f.guarded = f.guarded || e.Guardian != nil
+	switch {
+	case e.Guardian != nil:
+		f.guarded = true
+	case e.Age == AgeByBirthDate || e.Age == AgeConfirmed:
+		f.guarded = false // old enough by now
+	}
 	f.setKind(e.Policy, e.MemberKind)
 	for i := range e.Decisions {
 		d := &e.Decisions[i]

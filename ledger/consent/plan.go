@@ -113,7 +113,7 @@ type Notify struct {
 // in one commit or none.
 type Plan struct {
 	Entries    []Draft   // in this order
-	Create     []KeyName // keys that must exist; those that do not are created
+	Create     []KeyName // keys that must exist; those that do not are created (by consents, corrections and looks)
 	Destroy    []KeyName
 	SetDue     []KeyDue
 	Ended      bool // the membership ends

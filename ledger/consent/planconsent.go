@@ -49,14 +49,14 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 	if err := consentManner(p, c, now, &e); err != nil {
 		return nil, err
 	}
-	if err := r.consentAge(f, p, c, fresh, now, &e); err != nil {
+	if err := r.consentAge(f, p, c, now, &e); err != nil {
 		return nil, err
 	}
 	if len(c.Decisions) == 0 {
 		return nil, invalid("decisions_required", "decisions", "a consent holds at least one decision")
 	}
 
-	plan := &Plan{Entries: make([]Draft, 0, 4), Create: make([]KeyName, 0, 6)}
+	plan := &Plan{Entries: make([]Draft, 0, len(c.Decisions)+1), Create: make([]KeyName, 0, len(c.Decisions)+3)}
 	for i := range c.Decisions {
 		if err := r.planDecision(plan, p, kind, c, i, &e, now); err != nil {
 			return nil, err
@@ -165,9 +165,9 @@ func (p *Policy) language(locale string) (string, bool) {
 	}
 }
 
-// consentAge holds the member to the policy's least age. The birth date is
-// looked at here and nowhere else.
-func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, fresh bool, now time.Time, e *Event) error {
+// consentAge holds the member to the policy's least age, which is stated with
+// the first consent under it. The birth date is looked at here and nowhere else.
+func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, now time.Time, e *Event) error {
 	if c.Guardian != nil {
 		if err := guardianProof(p, c.Guardian, now, e); err != nil {
 			return err
@@ -198,7 +198,7 @@ func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, fresh bool, now ti
 		e.Age = AgeConfirmed
 	case c.Guardian != nil:
 		e.Age = AgeByGuardian
-	case fresh:
+	case f.kind(p.id) == "":
 		return invalid("age_not_stated", "birth_date", "the policy has a minimum age; send birth_date (it is not recorded) or minimum_age_confirmed: true")
 	case f.guarded:
 		return invalid("guardian_required", "guardian", "the member enrolled with a guardian's consent; send guardian, or birth_date if the member is old enough now")

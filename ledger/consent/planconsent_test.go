@@ -249,6 +249,21 @@ func TestAGuardianMayConsentWhereThePolicySaysSo(t *testing.T) {
 	later.MinimumAgeConfirmed = false
 	_, err = b.consent(later, noon)
 	wantRefusal(t, err, consent.Invalid, "guardian_required", "guardian")
+	later.MinimumAgeConfirmed = true
+	ok(t)(b.consent(later, noon))
+	later.MinimumAgeConfirmed = false
+	ok(t)(b.consent(later, noon))
+}
+
+func TestTheAgeIsStatedToEachPolicyThatAsks(t *testing.T) {
+	second := strings.NewReplacer("policy: shop", "policy: second", "name: Shop", "name: Haim Aesthetics").Replace(small)
+	b := newBook(t, register(t, policies.Haim(), []byte(second)))
+	c := haimConsent("member", grant("membership"))
+	c.Policy, c.MinimumAgeConfirmed = "second", false // it has no minimum age
+	ok(t)(b.consent(c, noon))
+	c.Policy = "haim"
+	_, err := b.consent(c, noon)
+	wantRefusal(t, err, consent.Invalid, "age_not_stated", "birth_date")
 }
 
 func TestAConsentNamesTheVersionInForce(t *testing.T) {

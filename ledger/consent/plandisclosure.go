@@ -190,7 +190,9 @@ func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *D
 }
 
 // PlanAccess records that somebody looked at a member's data. It is written in
-// the access class, which outlives the membership.
+// the access class, which outlives the membership. Its key is created if it is
+// not there: it may have been destroyed empty when the member left, and what
+// is kept is not to be looked at without a record.
 func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time) (*Plan, error) {
 	switch {
 	case a.Who == "" || !isFreeText(a.Who, 256):
@@ -204,18 +206,15 @@ func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time
 	case !isFreeText(a.What, 256):
 		return nil, invalid("invalid_access", "what", "must be text of at most 256 bytes")
 	}
-	key, ok := KeyName{}, false
+	if len(keys) == 0 {
+		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
+	}
+	key := KeyName{Class: AccessClass}
 	for _, p := range r.memberPolicies(keys, func(id string) *Policy { p, _ := r.InForce(id, now); return p }) {
 		if key = r.accessKey(keys, p); hasKey(keys, key) {
-			ok = true
 			break
 		}
 	}
-	if !ok {
-		if key = (KeyName{Class: AccessClass}); !hasKey(keys, key) {
-			return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
-		}
-	}
 	e := Event{Kind: KindAccess, Who: a.Who, From: a.From, What: a.What, Reason: a.Reason}
-	return &Plan{Entries: []Draft{{key, e}}}, nil
+	return &Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}, nil
 }

@@ -132,3 +132,17 @@ func TestARecordOfALookIsKeptInTheAccessClass(t *testing.T) {
 		t.Errorf("recorded in %s", k)
 	}
 }
+
+// The key for looks is destroyed empty with the membership, and still nobody
+// reads what is kept without a record.
+func TestALookAtWhatIsKeptIsRecordedToo(t *testing.T) {
+	b := buyer(t)
+	end := ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon))
+	if len(end.Kept) == 0 || b.key(consent.KeyName{Class: "haim/access"}) >= 0 {
+		t.Fatalf("kept %v", end.Kept)
+	}
+	p := ok(t)(b.look(&consent.Access{Who: "op_1", Reason: "a tax audit"}, noon))
+	if k := p.Entries[0].Key.Class; k != "haim/access" {
+		t.Errorf("recorded in %s", k)
+	}
+}

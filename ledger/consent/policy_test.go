@@ -169,7 +169,7 @@ func TestPurposesKeepTheOrderOfTheFile(t *testing.T) {
 }
 
 func TestATextStandsForItselfToTheByte(t *testing.T) {
-	text := "Line one.\n\n  \"Two\": # not a comment\\\t{[\u2028 이메일\n"
+	text := strings.Repeat("- a point: is it? Yes! [a link](b)\n", 1000) + strings.Repeat("-", 80) + "Line one.\n\n  \"Two\": # not a comment\\\t{[\u2028 이메일\n"
 	src := strings.Replace(small, `{en: "What we do with your data."}`, "\n  en: {file: sub/a.md}\n  ko:\n    file: b.md\n\n# about kinds", 1)
 	in, err := consent.InlineTexts([]byte(src), func(name string) ([]byte, error) {
 		return []byte(map[string]string{"sub/a.md": text, "b.md": "한국어"}[name]), nil
@@ -219,8 +219,13 @@ func TestDeepNestingIsRefusedBeforeTheYAMLLibrarySeesIt(t *testing.T) {
 			t.Errorf("%q… accepted", s[:8])
 		}
 	}
-	_, err := consent.ParsePolicy(make([]byte, consent.MaxPolicyBytes+1))
-	wantRefusal(t, err, consent.Invalid, "policy_too_large", "")
+}
+
+func TestAFileThatWouldTakeTooLongIsRefused(t *testing.T) {
+	for _, src := range []string{strings.Repeat("x", consent.MaxPolicyBytes+1), small + strings.Repeat("a:\n", 5000), "{" + strings.Repeat(`"a":1,`, 5000) + "}"} {
+		_, err := consent.ParsePolicy([]byte(src))
+		wantRefusal(t, err, consent.Invalid, "policy_too_large", "")
+	}
 }
 
 func FuzzParsePolicy(f *testing.F) {

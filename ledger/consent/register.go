@@ -77,7 +77,7 @@ func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 		v.changed = map[string]bool{}
 		for i := range p.purposes {
 			pu := &p.purposes[i]
-			v.changed[pu.ID] = !samePoints(last.Policy, last.byPurpose[pu.ID], p, pu)
+			v.changed[pu.ID] = last.byPurpose[pu.ID] == nil && everStated(before, pu.ID) || !samePoints(last.Policy, last.byPurpose[pu.ID], p, pu)
 		}
 	}
 	n := &Register{loc: p.loc, controller: p.controller.Name, ids: r.ids, policies: maps.Clone(r.policies), rules: maps.Clone(r.rules)}
@@ -93,6 +93,12 @@ func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 	}
 	n.policies[p.id] = append(slices.Clone(before), v)
 	return n, nil
+}
+
+// everStated reports whether a version stated the purpose. One that was taken
+// out and comes back is a change, whatever it says: the promise was broken off.
+func everStated(versions []Posted, purpose string) bool {
+	return slices.ContainsFunc(versions, func(v Posted) bool { return v.byPurpose[purpose] != nil })
 }
 
 func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) *Refusal {
