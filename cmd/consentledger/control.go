@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+
+	"consentledger/cmd/consentledger/datadir"
+	"consentledger/server"
+	"consentledger/server/api"
+)
+
+// control is the server that runs on a data directory, reached by its control
+// socket. Who may open the socket may do anything; no key is needed.
+type control struct {
+	dir    string
+	client *http.Client
+}
+
+// findControl returns the server that runs on dir, nil if none does. A ledger
+// that is not there is an error, so that nobody works on a wrong path.
+func findControl(ctx context.Context, dir string) (*control, error) {
+	if err := datadir.Exists(dir); err != nil {
+		return nil, err
+	}
+	conn, err := server.DialControl(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for a running server: %w: run this as the user that runs the server", err)
+	}
+	_ = conn.Close() // nothing was sent
+	return &control{dir, &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return server.DialControl(ctx, dir)
+		},
+		MaxIdleConnsPerHost: 64,
+	}}}, nil
+}
+
+// withControl calls f with the server that runs on the ledger, or, if none
+// does, with one in this process that only f can reach: the same answers
+// either way.
+func (p place) withControl(ctx context.Context, f func(*control) error) (err error) {
+	running, err := findControl(ctx, p.Dir)
+	if err != nil {
+		return err
+	}
+	if running != nil {
+		return f(running)
+	}
+	l, err := datadir.Open(p.Dir, p.root(), p.once())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	h := server.New(l, server.Options{}).ControlHandler()
+	return f(&control{p.Dir, &http.Client{Transport: inProcess{h}}})
+}
+
+// inProcess hands requests to a handler without a network.
+type inProcess struct{ h http.Handler }
+
+func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
+	in := req.Clone(req.Context())
+	in.RequestURI = req.URL.RequestURI()
+	w := &recorder{header: http.Header{}, status: http.StatusOK}
+	t.h.ServeHTTP(w, in)
+	return &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Header: w.header, Request: req,
+		Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()),
+	}, nil
+}
+
+// recorder is an answer in memory.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header         { return w.header }
+func (w *recorder) WriteHeader(status int)      { w.status = status }
+func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
+
+// A refusal is an answer of the server that is not a success.
+type refusal struct{ api.Problem }
+
+func (r *refusal) Error() string {
+	s := r.Code + ": "
+	if r.Field != "" {
+		s += r.Field + ": "
+	}
+	return s + r.Detail
+}
+
+// answer says how a refusal ends a command: 403 to 422 is the answer no, the
+// rest could not be done.
+func (r *refusal) answer() error {
+	switch r.Status {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity:
+		return no{r}
+	}
+	return r
+}
+
+// maxControlAnswer bounds what is read into memory at once: 4096 of the largest entries.
+const maxControlAnswer = 300 << 20
+
+// do makes a call and returns its body. An answer that is not 2xx is a *refusal.
+func (c *control) do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
+	resp, err := c.send(ctx, method, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxControlAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the server's answer: %w", err)
+	}
+	return b, nil
+}
+
+func (c *control) send(ctx context.Context, method, path, contentType string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server that runs on %s: %w", c.dir, err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	r := &refusal{}
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if json.Unmarshal(b, &r.Problem) != nil || r.Code == "" {
+		return nil, fmt.Errorf("ask the server that runs on %s: it answered %s", c.dir, resp.Status)
+	}
+	r.Status = resp.StatusCode
+	return nil, r
+}
+
+// call makes a call with JSON both ways. Its errors say how to end a command.
+func (c *control) call(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	contentType := ""
+	switch v := in.(type) {
+	case nil:
+	case yaml:
+		body, contentType = v, "application/yaml"
+	default:
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+		contentType = "application/json"
+	}
+	b, err := c.do(ctx, method, path, contentType, body)
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.answer()
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("read the server's answer: %w: are this program and the server of one release?", err)
+	}
+	return nil
+}
+
+// yaml is a body that is sent as it is.
+type yaml []byte

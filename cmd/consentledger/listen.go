@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// listening is where a server listens.
+type listening struct {
+	Listen         string `placeholder:"A" default:"127.0.0.1:8787" help:"The address to serve on (default ${default}); port 0 takes a free one."`
+	TLSCert        string `name:"tls-cert" placeholder:"F" help:"The server's certificate chain (PEM)."`
+	TLSKey         string `name:"tls-key" placeholder:"F" help:"The certificate's private key (PEM)."`
+	AllowPlaintext bool   `help:"Serve without TLS on an address that other machines reach. Whoever is on the way then reads API keys and personal data: only behind a proxy that speaks TLS, on a network of its own."`
+}
+
+// check finds out what is wrong before anything is opened.
+func (l *listening) check() error {
+	if (l.TLSCert == "") != (l.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together: give both, or neither")
+	}
+	host, _, err := net.SplitHostPort(l.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w: give an address and a port, such as 127.0.0.1:8787", l.Listen, err)
+	}
+	if l.TLSCert == "" && !l.AllowPlaintext && !isLoopback(host) {
+		return fmt.Errorf("--listen %s: other machines reach that address, and without TLS API keys and personal data would cross the network in the clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS, or accept it with --allow-plaintext", l.Listen)
+	}
+	return nil
+}
+
+// isLoopback goes by the address itself; of names only localhost is taken for
+// what it says (RFC 6761 section 6.3), because others can change.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func (l *listening) tls() (*tls.Config, error) {
+	if l.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(l.TLSCert, l.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate and its key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func (l *listening) listen(ctx context.Context) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen: %w: another program, perhaps another ledger's server, has this address: stop that one or give another --listen", err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen: %w: this user may not use this port: give one above 1023", err)
+	case err != nil:
+		return nil, fmt.Errorf("listen: %w: give an address of this machine with --listen", err)
+	}
+	return ln, nil
+}
+
+func (l *listening) url(ln net.Listener) string {
+	if l.TLSCert != "" {
+		return "https://" + ln.Addr().String()
+	}
+	return "http://" + ln.Addr().String()
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"consentledger/cmd/consentledger/datadir"
+	"consentledger/ledger"
+	"consentledger/server"
+	"consentledger/testdata/policies"
+)
+
+type serveCmd struct {
+	place
+	listening
+	Init   bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
+	Policy []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
+	Origin string   `placeholder:"NAME" default:"localhost/consent" help:"With --init: the ledger's public name (default ${default})."`
+}
+
+func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
+	if len(c.Policy) > 0 && !c.Init {
+		return errors.New("--policy only goes with --init; `policy add` adds one to a ledger that is there")
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	tlsConfig, err := c.tls()
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(t.err, nil))
+
+	missing := datadir.Exists(c.Dir)
+	if c.Init && errors.Is(missing, datadir.ErrMissing) {
+		return c.first(ctx, t, log, tlsConfig)
+	}
+	if missing != nil {
+		return missing
+	}
+	// The ledger before the address: of two servers on one directory the
+	// second should hear that, and not that its port is taken.
+	l, err := datadir.Open(c.Dir, c.root(), c.options(log))
+	if err != nil {
+		return err
+	}
+	if c.Init {
+		fmt.Fprintf(t.out, "the ledger in %s is there already and is served as it is; its keys were shown when it was made (`key create` makes another)\n", c.Dir)
+	}
+	ln, err := c.listen(ctx)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return c.serve(ctx, t, log, l, ln, tlsConfig)
+}
+
+// first makes the ledger. The address before the ledger: its keys are printed
+// once, and an address that is taken must not cost them.
+func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tlsConfig *tls.Config) error {
+	g := datadir.Genesis{Origin: c.Origin, Policies: [][]byte{policies.Haim()}, Writer: true}
+	if len(c.Policy) > 0 {
+		var err error
+		if g.Policies, err = readPolicies(c.Policy); err != nil {
+			return refused(err)
+		}
+	}
+	ln, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	made, err := datadir.Create(c.Dir, c.root(), g, c.options(log))
+	if err != nil {
+		return errors.Join(refused(err), ln.Close())
+	}
+	// Printed before anything else can fail.
+	fmt.Fprintf(t.out, "a new ledger %s in %s\n\n", made.Origin, c.Dir)
+	fmt.Fprintf(t.out, "root key    %s  (%s; in no backup of %s, and never lost)\n", c.root(), made.Grade, c.Dir)
+	fmt.Fprintf(t.out, "public key  %s\n", made.PublicKey)
+	fmt.Fprintf(t.out, "admin key   %s\n", made.AdminKey)
+	fmt.Fprintf(t.out, "writer key  %s\n", made.WriterKey)
+	fmt.Fprint(t.out, "            (both keys are shown this once)\n\n")
+	printExample(t.out, g.Policies[0], c.url(ln), made.WriterKey)
+	l, err := datadir.Open(c.Dir, c.root(), c.options(log))
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return c.serve(ctx, t, log, l, ln, tlsConfig)
+}
+
+// serve answers until ctx ends, and closes everything.
+func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, l *ledger.Ledger, ln net.Listener, tlsConfig *tls.Config) (err error) {
+	defer func() {
+		if e := l.Close(); e != nil {
+			err = errors.Join(err, fmt.Errorf("close the ledger: %w", e))
+		}
+	}()
+	socket, err := server.ListenControl(c.Dir)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	s := server.New(l, server.Options{Log: log, TLS: tlsConfig})
+	g, ctx := errgroup.WithContext(ctx) // one that fails stops the other
+	g.Go(func() error { return s.Serve(ctx, ln) })
+	g.Go(func() error { return s.ServeControl(ctx, socket) })
+	fmt.Fprintf(t.out, "listening on %s\n", c.url(ln))
+	return g.Wait()
+}
+
+// untilSignal ends its context at the first SIGINT or SIGTERM, which lets what
+// is under way finish. A second one ends the process at once: what was
+// acknowledged is on disk.
+func untilSignal(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+		}
+		cancel()
+		<-signals
+		os.Exit(exitCould)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
+}

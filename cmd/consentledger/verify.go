@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"consentledger/cmd/consentledger/datadir"
+	"consentledger/ledger"
+	"consentledger/ledger/chain"
+	"consentledger/ledger/store"
+)
+
+type verifyCmd struct {
+	place
+	File       string   `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
+	Key        string   `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
+	Checkpoint []string `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
+	Jobs       int      `placeholder:"N" help:"How many processors to use (default all)."`
+	Deep       bool     `help:"With the root key: also open every entry that can still be opened, and account for all others."`
+	JSON       bool     `name:"json" help:"Print one JSON object."`
+}
+
+// Validate is called by kong.
+func (c *verifyCmd) Validate() error {
+	switch {
+	case c.Jobs < 0:
+		return errors.New("--jobs: give a number of 1 or more")
+	case c.File != "" && c.Deep:
+		return errors.New("--deep needs the ledger's directory and root key: give --dir instead of --file")
+	}
+	return nil
+}
+
+func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	progress, done := newProgress(t.err, "verify")
+	o.Progress = progress
+	res, err := c.verify(ctx, o)
+	done()
+	if err != nil {
+		return err
+	}
+	if c.Deep {
+		if err := c.deep(ctx, t, res); err != nil {
+			return err
+		}
+	}
+	if err := res.print(t, c.JSON); err != nil {
+		return err
+	}
+	if !res.Intact {
+		return no{}
+	}
+	return nil
+}
+
+func (c *verifyCmd) options() (chain.VerifyOptions, error) {
+	o := chain.VerifyOptions{Jobs: c.Jobs}
+	if c.Key != "" {
+		v, err := note.NewVerifier(c.Key)
+		if err != nil {
+			return o, fmt.Errorf("--key: %w: give the whole verifier key, such as ledger.example/consent+24389b90+AYqI…", err)
+		}
+		o.Verifier = v
+	}
+	for _, name := range c.Checkpoint {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return o, fmt.Errorf("--checkpoint: %w", err)
+		}
+		o.Checkpoints = append(o.Checkpoints, b)
+	}
+	return o, nil
+}
+
+// verify checks the log: through the server if one runs, else in the database itself.
+func (c *verifyCmd) verify(ctx context.Context, o chain.VerifyOptions) (*result, error) {
+	if c.File != "" {
+		return c.verifyFile(ctx, c.File, "", o)
+	}
+	server, err := findControl(ctx, c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if server != nil {
+		return c.verifyRunning(ctx, server, o)
+	}
+	return c.verifyFile(ctx, datadir.Database(c.Dir), c.Dir, o)
+}
+
+func (c *verifyCmd) verifyRunning(ctx context.Context, server *control, o chain.VerifyOptions) (*result, error) {
+	src := &controlSource{ctx: ctx, c: server}
+	in, err := src.info()
+	if err != nil {
+		return nil, err
+	}
+	res := &result{Via: "server", Where: c.Dir, Origin: in.Origin, PublicKey: in.PublicKey}
+	if err := res.log(ctx, src, o); err != nil {
+		return nil, err
+	}
+	if src.damaged != "" {
+		res.findOther(ledger.StoreDamaged, "the server could not read "+src.damaged+": see its log")
+	}
+	res.Unchecked = append(res.Unchecked, "the head row, the tag runs and the database's structure: a server has them open; stop it to have them checked")
+	return res.finish(), nil
+}
+
+// verifyFile checks a database that no server has open. dir is empty if the
+// database is all there is.
+func (c *verifyCmd) verifyFile(ctx context.Context, database, dir string, o chain.VerifyOptions) (*result, error) {
+	res := &result{Via: "database", Where: database}
+	s, err := datadir.OpenReadOnly(database)
+	if errors.Is(err, store.ErrCorrupt) {
+		if dir == "" {
+			return nil, fmt.Errorf("%w: if it is a ledger's, it is damaged beyond reading", err)
+		}
+		return res.unreadable(err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close() // read-only: nothing can be lost
+	src, id, err := ledger.NewLogSource(s, dir)
+	if isDamage(err) {
+		return res.unreadable(err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.Origin, res.PublicKey = id.Origin, id.PublicKey
+	if err := res.log(ctx, src, o); isDamage(err) {
+		return res.unreadable(err), nil
+	} else if err != nil {
+		return nil, err
+	}
+	b, err := src.CheckBeside(ctx, res.report)
+	if err != nil {
+		return nil, err
+	}
+	res.Checked = append(res.Checked, b.Checked...)
+	res.Unchecked = append(res.Unchecked, b.Unchecked...)
+	res.find(b.Findings...)
+	for _, f := range b.Other {
+		res.findOther(f.Kind, f.What)
+	}
+	return res.finish(), nil
+}
+
+func isDamage(err error) bool {
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, ledger.ErrCorrupt)
+}
+
+// log verifies the log itself. Without a key from outside, the ledger's own
+// word for its key is taken, and the report says so.
+func (r *result) log(ctx context.Context, src chain.Source, o chain.VerifyOptions) error {
+	if o.Verifier == nil {
+		v, err := note.NewVerifier(r.PublicKey)
+		if err != nil {
+			r.findOther(PublicKeyDiffers, fmt.Sprintf("the public key in the database cannot be read: %v", err))
+		} else {
+			o.Verifier = v
+			r.Unchecked = append(r.Unchecked, "whose ledger it is: the public key was taken from the ledger itself, give the published one with --key")
+		}
+	} else if given := o.Verifier; !isKey(given, r.PublicKey) {
+		r.findOther(PublicKeyDiffers, fmt.Sprintf("the ledger says its public key is %s, which is not the one given with --key", r.PublicKey))
+	} else {
+		r.Checked = append(r.Checked, "the public key in the database: it is the one given")
+	}
+	report, err := chain.Verify(ctx, src, o)
+	if err != nil {
+		return err
+	}
+	r.report = report
+	r.Entries, r.Root, r.SHA256 = report.Entries, base64.StdEncoding.EncodeToString(report.Root[:]), report.Hash
+	r.FirstRecordedAt, r.LastRecordedAt = rfc3339(report.FirstRecordedAtUnixMs), rfc3339(report.LastRecordedAtUnixMs)
+	r.Checked = append(r.Checked, report.Checked...)
+	r.Unchecked = append(r.Unchecked, report.Unchecked...)
+	r.Outside = len(o.Checkpoints) > 0
+	r.find(report.Findings...)
+	return nil
+}
+
+// PublicKeyDiffers is the kind of a finding about the ledger's public key.
+const PublicKeyDiffers chain.Kind = "public_key_differs"
+
+func isKey(v note.Verifier, vkey string) bool {
+	own, err := note.NewVerifier(vkey)
+	return err == nil && own.Name() == v.Name() && own.KeyHash() == v.KeyHash()
+}

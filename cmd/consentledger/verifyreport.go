@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"consentledger/ledger"
+	"consentledger/ledger/chain"
+)
+
+// result is what verify says.
+type result struct {
+	Intact          bool               `json:"intact"`
+	Origin          string             `json:"origin"`
+	PublicKey       string             `json:"public_key"`
+	Entries         uint64             `json:"entries"`
+	Root            string             `json:"root"` // base64, as in a checkpoint
+	FirstRecordedAt *string            `json:"first_recorded_at"`
+	LastRecordedAt  *string            `json:"last_recorded_at"`
+	FirstBadIndex   *uint64            `json:"first_bad_index"` // null if no entry is at fault
+	Outside         bool               `json:"outside_checkpoint"`
+	Findings        []finding          `json:"findings"`
+	Checked         []string           `json:"checked"`
+	Unchecked       []string           `json:"unchecked"`
+	SHA256          string             `json:"sha256"` // the implementation that ran
+	Via             string             `json:"via"`    // database or server
+	Where           string             `json:"where"`
+	Deep            *ledger.DeepReport `json:"deep,omitempty"`
+
+	report chain.Report
+}
+
+func rfc3339(ms int64) *string {
+	if ms == 0 {
+		return nil
+	}
+	s := time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return &s
+}
+
+// A finding is one thing that is wrong. Index is the entry that it is about,
+// null where no entry is at fault.
+type finding struct {
+	Kind  chain.Kind `json:"kind"`
+	Index *uint64    `json:"index"`
+	What  string     `json:"what"`
+}
+
+// find adds what package chain says, or in its words. A checkpoint that is no
+// good itself is about no entry.
+func (r *result) find(findings ...chain.Finding) {
+	for _, f := range findings {
+		switch f.Kind {
+		case chain.CheckpointMalformed, chain.CheckpointSignature, chain.CheckpointOrigin:
+			r.findOther(f.Kind, f.What)
+		default:
+			r.Findings = append(r.Findings, finding{f.Kind, &f.Index, f.What})
+		}
+	}
+}
+
+// findOther adds what is about no entry.
+func (r *result) findOther(kind chain.Kind, what string) {
+	r.Findings = append(r.Findings, finding{kind, nil, what})
+}
+
+// finish sorts the findings, those about no entry last, and draws the conclusion.
+func (r *result) finish() *result {
+	slices.SortStableFunc(r.Findings, func(a, b finding) int {
+		switch {
+		case a.Index == nil || b.Index == nil:
+			return cmp.Compare(btoi(a.Index == nil), btoi(b.Index == nil))
+		default:
+			return cmp.Compare(*a.Index, *b.Index)
+		}
+	})
+	r.Intact = len(r.Findings) == 0
+	r.FirstBadIndex = nil
+	if !r.Intact {
+		r.FirstBadIndex = r.Findings[0].Index
+	}
+	return r
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// unreadable is the result for a database that cannot be read as one.
+func (r *result) unreadable(err error) *result {
+	r.findOther(ledger.StoreDamaged, err.Error())
+	r.Unchecked = append(r.Unchecked, "the entries: the database cannot be read")
+	return r.finish()
+}
+
+func (r *result) addDeep(d ledger.DeepReport) {
+	r.Deep = &d
+	r.Unchecked = slices.DeleteFunc(r.Unchecked, func(s string) bool { return s == ledger.NeedsRootKey })
+	for _, f := range d.Findings {
+		if f.Index < 0 {
+			r.findOther(chain.Kind(f.Kind), f.What)
+			continue
+		}
+		r.find(chain.Finding{Kind: chain.Kind(f.Kind), Index: uint64(f.Index), What: f.What})
+	}
+	r.Checked = append(r.Checked, fmt.Sprintf(
+		"with the root key: %d living entries opened (%d of them the ledger's own), %d members with %d keys, %d entries destroyed, of %d in all",
+		d.Living, d.System, d.Members, d.Keys, d.Destroyed, d.Entries))
+	if !d.Intact && len(d.Findings) == 0 { // a finding without words is one all the same
+		r.findOther(NotIntact, "the deep check found something wrong, and does not say what")
+	}
+	r.finish()
+}
+
+// NotIntact is the kind of a finding of which nothing more is known.
+const NotIntact chain.Kind = "not_intact"
+
+func (r *result) print(t *terminal, asJSON bool) error {
+	for _, list := range []*[]string{&r.Checked, &r.Unchecked} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if r.Findings == nil {
+		r.Findings = []finding{}
+	}
+	if asJSON {
+		return printJSON(t.out, r)
+	}
+	p := func(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+	p("ledger    %s", cmp.Or(r.Origin, "(not readable)"))
+	p("read      %s, by the %s", r.Where, r.Via)
+	if r.FirstRecordedAt != nil && r.LastRecordedAt != nil {
+		p("entries   %d, recorded %s to %s", r.Entries, *r.FirstRecordedAt, *r.LastRecordedAt)
+	} else {
+		p("entries   %d", r.Entries)
+	}
+	if r.Root != "" {
+		p("root      %s", r.Root)
+	}
+	if r.SHA256 != "" {
+		p("SHA-256   %s", r.SHA256)
+	}
+	for _, s := range r.Checked {
+		p("checked   %s", s)
+	}
+	for _, s := range r.Unchecked {
+		p("unchecked %s", s)
+	}
+	for _, f := range r.Findings {
+		if f.Index == nil {
+			p("FOUND     %s: %s", f.Kind, f.What)
+		} else {
+			p("FOUND     %s at %d: %s", f.Kind, *f.Index, f.What)
+		}
+	}
+	switch {
+	case r.FirstBadIndex != nil:
+		p("TAMPERED OR DAMAGED: the first bad index is %d", *r.FirstBadIndex)
+	case !r.Intact:
+		p("TAMPERED OR DAMAGED: no single entry is at fault")
+	case r.Outside:
+		p("INTACT, and in agreement with the checkpoints from outside")
+	default:
+		p("INTACT as far as can be told: no outside checkpoint given: self-consistent only")
+	}
+	return nil
+}
