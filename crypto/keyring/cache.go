@@ -25,17 +25,8 @@ type inCache struct {
 
 // memory is about what a page takes in memory.
 func (n *node) memory() int64 {
-	const perNode, perKid = 400, 128
-	if !n.branch {
-		return perNode + int64(n.size()) + 64*int64(len(n.recs))
-	}
-	kids := 0
-	for i := range n.kids {
-		if n.kids[i].ref != nil {
-			kids++
-		}
-	}
-	return perNode + perKid*int64(kids)
+	const perNode, perRecord, perKid = 200, 64, 96
+	return perNode + int64(n.size()) + perRecord*int64(len(n.recs)) + perKid*int64(len(n.kids))
 }
 
 // keep remembers what a page held when it was read. A reader that began before a commit may come

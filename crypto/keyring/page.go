@@ -29,7 +29,7 @@ type node struct {
 	recs   []record // a leaf's records, in order of key
 	branch bool
 	prefix []byte // half bytes between a branch's position and its children's
-	kids   [16]kid
+	kids   []kid  // 16 in a branch, none in a leaf
 }
 
 // record is one key and what is kept at it. The value is not changed in place.
@@ -60,15 +60,17 @@ func earliest(a, b int64) int64 {
 	return a
 }
 
+func newBranch(owner uint64, prefix []byte) *node {
+	return &node{owner: owner, branch: true, prefix: prefix, kids: make([]kid, 16)}
+}
+
 func (n *node) due() int64 {
 	var d int64
 	for i := range n.recs {
 		d = earliest(d, n.recs[i].due)
 	}
-	if n.branch {
-		for i := range n.kids {
-			d = earliest(d, n.kids[i].due)
-		}
+	for i := range n.kids {
+		d = earliest(d, n.kids[i].due)
 	}
 	return d
 }
@@ -139,10 +141,9 @@ func parsePage(b, path []byte) (*node, error) {
 			return nil, errPageShape
 		}
 	case pageBranch:
-		n.branch = true
 		// A copy, because later versions of the branch share it: it must not hold on to this
 		// version's buffer, which is full of keys.
-		n.prefix = bytes.Clone(r.bytes(int(r.u8())))
+		n = newBranch(0, bytes.Clone(r.bytes(int(r.u8()))))
 		if !mayBranch(path, n.prefix) {
 			return nil, errPageShape
 		}

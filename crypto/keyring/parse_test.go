@@ -13,7 +13,7 @@ import (
 func leafOf(recs ...record) []byte { return (&node{recs: recs}).appendTo(nil) }
 
 func branchOf(prefix []byte, kids ...int) []byte {
-	n := &node{branch: true, prefix: prefix}
+	n := newBranch(0, prefix)
 	for _, i := range kids {
 		n.kids[i] = kid{ref: &ref{key: drawKey(seeded(uint64(i)))}}
 	}

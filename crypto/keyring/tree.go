@@ -139,9 +139,7 @@ func (b *Batch) own(n *node) *node {
 	if n.owner == b.number {
 		return n
 	}
-	c := &node{owner: b.number, branch: n.branch, prefix: n.prefix, kids: n.kids}
-	c.recs = cloneRecords(n.recs, 1)
-	return c
+	return &node{owner: b.number, branch: n.branch, prefix: n.prefix, kids: slices.Clone(n.kids), recs: cloneRecords(n.recs, 1)}
 }
 
 // cloneRecords copies the values too: a page in memory is one buffer, and a destroyed key must not
@@ -170,6 +168,14 @@ func fresh(n *node) *ref {
 	r := &ref{}
 	r.node.Store(n)
 	return r
+}
+
+// child is the page that a key's first depth half bytes lead to.
+func (b *Batch) child(r *ref, key []byte, depth int) (*node, error) {
+	if n := r.node.Load(); n != nil {
+		return n, nil
+	}
+	return b.k.load(r, pathOf(key, depth), false)
 }
 
 // replace hangs the new version of a page in place of the one that was loaded.
@@ -203,7 +209,7 @@ func (b *Batch) put(n *node, depth int, rec record) (*node, error) {
 		}
 		// The key leaves the compressed path: a new branch takes this page's position, and this
 		// page moves below it. Its children stay where they are.
-		above := &node{owner: b.number, branch: true, prefix: n.prefix[:i:i]}
+		above := newBranch(b.number, n.prefix[:i:i])
 		n.prefix = n.prefix[i+1:]
 		above.kids[p] = kid{ref: fresh(n)}
 		above.kids[nibble(rec.key, depth+i)] = kid{ref: fresh(&node{owner: b.number, recs: []record{rec}})}
@@ -216,7 +222,7 @@ func (b *Batch) put(n *node, depth int, rec record) (*node, error) {
 		*kd = kid{ref: fresh(&node{owner: b.number, recs: []record{rec}})}
 		return n, nil
 	}
-	c, err := b.k.load(kd.ref, pathOf(rec.key, depth), false)
+	c, err := b.child(kd.ref, rec.key, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +241,7 @@ func (b *Batch) split(n *node, depth int) *node {
 	}
 	first, last := n.recs[0].key, n.recs[len(n.recs)-1].key
 	common := commonNibbles(first, last, depth)
-	br := &node{owner: b.number, branch: true, prefix: pathOf(first, depth+common)[depth:]}
+	br := newBranch(b.number, pathOf(first, depth+common)[depth:])
 	depth += common
 	for start := 0; start < len(n.recs); {
 		nb := nibble(n.recs[start].key, depth)
@@ -280,8 +286,7 @@ func (b *Batch) remove(n *node, depth int, key []byte) (*node, bool, error) {
 	if n.kids[i].ref == nil {
 		return n, false, nil
 	}
-	path := pathOf(key, depth)
-	c, err := b.k.load(n.kids[i].ref, path, false)
+	c, err := b.child(n.kids[i].ref, key, depth)
 	if err != nil {
 		return nil, false, err
 	}
@@ -294,7 +299,7 @@ func (b *Batch) remove(n *node, depth int, key []byte) (*node, bool, error) {
 	if changed != nil {
 		return n, true, nil
 	}
-	b.gone = append(b.gone, position(path))
+	b.gone = append(b.gone, position(pathOf(key, depth)))
 	for j := range n.kids {
 		if n.kids[j].ref != nil {
 			return n, true, nil
