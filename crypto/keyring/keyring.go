@@ -7,6 +7,9 @@
 // then has every page ever written, and today's root, has no path to it. The construction is that
 // of Reardon, Ritzdorf, Basin and Capkun, "Secure Data Deletion from Persistent Media" (CCS 2013).
 //
+// Who learns what, and which test shows it, is in crypto/THREATMODEL.md. The bytes of pages and
+// records are described in ledger/FORMAT.md, and built without this package in testdata/vectors.py.
+//
 // The package knows pages and generations, not consents. It stores nothing itself: pages come
 // from and go to the caller, who makes their writing atomic and durable.
 //
@@ -210,6 +213,7 @@ func (k *Keyring) Begin() *Batch {
 // errSealed guards against what would be published without being written.
 var errSealed = errors.New("keyring: the batch was sealed, and takes no more changes")
 
+// set takes key and val, and clears them when they are replaced or removed.
 func (b *Batch) set(key, val []byte, due int64) error {
 	if b.next != nil {
 		return errSealed

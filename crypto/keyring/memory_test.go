@@ -27,8 +27,26 @@ func (s *numbered) Read(p []byte) (int, error) {
 	return copy(p, b[:]), nil
 }
 
+// memorySlot leaves gaps, so that a leaf holds several members, and has to forget one of them.
+func memorySlot(n uint64) uint64 { return n/4*16 + n%4 }
+
+// memoryReplaced says of a destroyed key whether another one took its place, and its member stayed.
+func memoryReplaced(n uint64) bool { return n%2 == 1 }
+
 func memberKeyBytes(n uint64) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64([]byte("memory test, member key"), n))
+}
+
+func memoryPath(n uint64) IDPath {
+	h := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("memory test, id"), n))
+	return IDPath(h[:16])
+}
+
+func memoryMember(t *testing.T, n uint64) *Member {
+	raw := memberKeyBytes(n)
+	key, err := seal.KeyFromBytes(raw[:])
+	must(t, err)
+	return &Member{Keys: []MemberKey{{Class: "haim/membership", Key: key}}}
 }
 
 // What is destroyed must leave the process as well, as far as a Go program can see to it: the
@@ -51,20 +69,20 @@ func TestNothingDestroyedStaysOnTheHeap(t *testing.T) {
 				must(t, err)
 			}
 			b := k.Begin()
-			raw := memberKeyBytes(n)
-			key, err := seal.KeyFromBytes(raw[:])
-			must(t, err)
-			must(t, b.PutMember(n, &Member{Keys: []MemberKey{{Class: "haim/membership", Key: key}}}))
-			must(t, b.PutID(IDPath(raw[16:]), IDRecord{Slot: n}))
+			must(t, b.PutMember(memorySlot(n), memoryMember(t, n)))
+			must(t, b.PutID(memoryPath(n), IDRecord{Slot: memorySlot(n)}))
 			pages, err := b.Seal(root)
 			must(t, err)
 			must(t, b.Commit(func() error { return m.write(pages) }))
 		}
-		for n := uint64(1); n <= destroyed; n++ {
+		for n := uint64(7); n <= 7*destroyed; n += 7 {
 			b := k.Begin()
-			raw := memberKeyBytes(n * 7)
-			must(t, b.DeleteMember(n*7))
-			must(t, b.DeleteID(IDPath(raw[16:])))
+			if memoryReplaced(n) {
+				must(t, b.PutMember(memorySlot(n), memoryMember(t, members+n)))
+			} else {
+				must(t, b.DeleteMember(memorySlot(n)))
+				must(t, b.DeleteID(memoryPath(n)))
+			}
 			root, err = seal.NewKey(source)
 			must(t, err)
 			pages, err := b.Seal(root)
@@ -85,18 +103,26 @@ func TestNothingDestroyedStaysOnTheHeap(t *testing.T) {
 	must(t, err)
 
 	found, lost := 0, 0
-	for n := uint64(1); n <= members; n++ {
-		raw := memberKeyBytes(n)
-		dead := n%7 == 0 && n <= 7*destroyed
-		switch there := bytes.Contains(dump, raw[:]); {
+	look := func(secret []byte, dead bool) {
+		switch there := bytes.Contains(dump, secret); {
 		case dead && there:
 			found++
 		case !dead && !there:
 			lost++
 		}
 	}
+	for n := uint64(1); n <= members; n++ {
+		dead := n%7 == 0 && n <= 7*destroyed
+		raw, path := memberKeyBytes(n), memoryPath(n)
+		look(raw[:], dead)
+		look(path[:], dead && !memoryReplaced(n))
+		if dead && memoryReplaced(n) {
+			raw := memberKeyBytes(members + n)
+			look(raw[:], false)
+		}
+	}
 	if found > 0 {
-		t.Errorf("%d of %d destroyed keys are in memory", found, destroyed)
+		t.Errorf("%d secrets of %d destroyed keys are in memory", found, destroyed)
 	}
 	if lost > 0 {
 		t.Errorf("%d living keys are not in memory, where the cache should have them: the test misses things", lost)

@@ -269,6 +269,7 @@ func (b *Batch) remove(n *node, depth int, key []byte) (*node, bool, error) {
 		}
 		n = b.own(n)
 		clear(n.recs[i].val)
+		clear(n.recs[i].key)
 		n.recs = slices.Delete(n.recs, i, i+1)
 		if len(n.recs) == 0 {
 			return nil, true, nil
