@@ -400,7 +400,6 @@ func TestNothingEverWrittenLeadsToADestroyedKey(t *testing.T) {
 	}
 }
 
-
 func TestAPageKeyKeptOnARewriteWouldBeFound(t *testing.T) {
 	run := runClosure(t, 300, 30, func(w *world) {
 		fixed := []byte("one page key for every page ever")

@@ -48,15 +48,6 @@ type memberKey struct {
 func (m *member) living() bool { return m.id.Slot != 0 }
 func (m *member) ended() bool  { return m.id.Slot == 0 && len(m.id.Kept) > 0 }
 
-func (m *member) key(name consent.KeyName) int {
-	for i, k := range m.keys {
-		if k.name == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // states is what the rules are told of the keys.
 func (m *member) states() []consent.KeyState {
 	out := make([]consent.KeyState, len(m.keys))

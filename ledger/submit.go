@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -55,6 +54,14 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 			return p, c.Correction, err
 		})
 	case *consent.Disclosure:
+		if c.Form == consent.FormAnonymised {
+			// It is of no member, so it has no key to be sealed under; the ledger's own topic for it
+			// comes with the rules for statistics.
+			return nil, &consent.Refusal{
+				Kind: consent.Invalid, Code: "form_not_available", Field: "form",
+				Message: "anonymised disclosures cannot be recorded yet; nothing was recorded",
+			}
+		}
 		return l.submit(ctx, c.Member, false, causePurposeWithdrawal, func(m *member, now time.Time) (*consent.Plan, string, error) {
 			p, err := reg.PlanDisclosure(m.fold, m.states(), c, now)
 			return p, "", err
@@ -299,10 +306,4 @@ func (l *Ledger) sealEvent(mk *memberKey, k *keyring.MemberKey, counter uint64, 
 		return nil, fmt.Errorf("seal an entry: %w", err)
 	}
 	return entry, nil
-}
-
-// isRefusal says whether the rules, not the ledger, said no.
-func isRefusal(err error) bool {
-	var r *consent.Refusal
-	return errors.As(err, &r)
 }

@@ -17,6 +17,7 @@ import (
 // the disk was worked out by hand from the rules in the documentation.
 
 func create(path string, file uint64) Op { return Op{Kind: Create, Path: path, File: file} }
+
 func write(file uint64, at int64, data string) Op {
 	return Op{Kind: Write, File: file, Offset: at, Data: []byte(data)}
 }
@@ -63,32 +64,54 @@ func TestWhatMayBeOnTheDisk(t *testing.T) {
 		{"AWriteThatTheFsyncDoesNotCover", Rules{}, append(there, write(1, 0, "a"), write(1, 1, "b"), fsync(1, 4)), []string{"f=a", "f=ab"}},
 		{"WritesInAnyOrder", Rules{}, append(there, write(1, 0, "a"), write(1, 1, "b")), []string{"f=", "f=0b", "f=a", "f=ab"}},
 		{"AFsyncOfAnotherFile", Rules{}, append(there, write(1, 0, "a"), fsync(2, 4)), []string{"f=", "f=a"}},
-		{"AFailedFsyncIsNotMadeGoodByALaterOne", Rules{},
+		{
+			"AFailedFsyncIsNotMadeGoodByALaterOne",
+			Rules{},
 			append(there, write(1, 0, "a"), Op{Kind: FsyncLost, File: 1, Covers: 4}, write(1, 1, "b"), fsync(1, 6)),
-			[]string{"f=0b", "f=ab"}},
-		{"ALostWriteStaysUnderALaterOne", Rules{},
+			[]string{"f=0b", "f=ab"},
+		},
+		{
+			"ALostWriteStaysUnderALaterOne",
+			Rules{},
 			append(there, write(1, 0, "aa"), Op{Kind: FsyncLost, File: 1, Covers: 4}, write(1, 1, "b"), fsync(1, 6)),
-			[]string{"f=0b", "f=ab"}},
+			[]string{"f=0b", "f=ab"},
+		},
 		{"ATruncateOrNot", Rules{}, append(there, write(1, 0, "ab"), fsync(1, 4), truncate(1, 1)), []string{"f=a", "f=ab"}},
 		{"ZerosAfterATruncateAndGrowth", Rules{}, append(there, write(1, 0, "ab"), truncate(1, 1), truncate(1, 2), fsync(1, 6)), []string{"f=a0"}},
 		{"ANameOrNot", Rules{}, []Op{create("f", 1), write(1, 0, "a"), fsync(1, 2)}, []string{"", "f=a"}},
 		{"ANameWithItsFile", ext4, []Op{create("f", 1), write(1, 0, "a"), fsync(1, 2)}, []string{"f=a"}},
 		{"ANameWithoutItsData", Rules{}, []Op{create("f", 1), write(1, 0, "a"), fsyncDir(".", 2)}, []string{"f=", "f=a"}},
-		{"TheOldOrTheNewFileAfterARename", Rules{},
+		{
+			"TheOldOrTheNewFileAfterARename",
+			Rules{},
 			append(there, create("g", 2), write(2, 0, "b"), fsync(2, 5), fsyncDir(".", 6), Op{Kind: Rename, Path: "g", NewPath: "f"}),
-			[]string{"f= g=b", "f=b"}},
-		{"AnEmptyFileAfterARenameWithoutFsync", Rules{},
+			[]string{"f= g=b", "f=b"},
+		},
+		{
+			"AnEmptyFileAfterARenameWithoutFsync",
+			Rules{},
 			append(there, create("g", 2), write(2, 0, "b"), Op{Kind: Rename, Path: "g", NewPath: "f"}, fsyncDir(".", 6)),
-			[]string{"f=", "f=b"}},
+			[]string{"f=", "f=b"},
+		},
 		{"AnUnlinkedFileOrNot", Rules{}, append(there, Op{Kind: Unlink, Path: "f"}), []string{"", "f="}},
-		{"NoFileInADirectoryThatIsNotThere", Rules{},
-			[]Op{{Kind: Mkdir, Path: "d"}, create("d/f", 1), fsyncDir("d", 2), fsync(1, 2)}, []string{"", "d/f="}},
-		{"ARenameBetweenDirectoriesNeedsBoth", Rules{},
+		{
+			"NoFileInADirectoryThatIsNotThere",
+			Rules{},
+			[]Op{{Kind: Mkdir, Path: "d"}, create("d/f", 1), fsyncDir("d", 2), fsync(1, 2)},
+			[]string{"", "d/f="},
+		},
+		{
+			"ARenameBetweenDirectoriesNeedsBoth",
+			Rules{},
 			append(there, Op{Kind: Mkdir, Path: "d"}, fsyncDir(".", 4), Op{Kind: Rename, Path: "f", NewPath: "d/f"}, fsyncDir("d", 6)),
-			[]string{"d/f=", "f="}},
-		{"ARenamedDirectoryTakesItsFilesAlong", Rules{},
+			[]string{"d/f=", "f="},
+		},
+		{
+			"ARenamedDirectoryTakesItsFilesAlong",
+			Rules{},
 			[]Op{{Kind: Mkdir, Path: "d"}, create("d/f", 1), fsyncDir("d", 2), fsyncDir(".", 2), {Kind: Rename, Path: "d", NewPath: "e"}, fsyncDir(".", 5)},
-			[]string{"e/f="}},
+			[]string{"e/f="},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if d := cmp.Diff(c.want, outcomes(t, c.rules, c.ops...)); d != "" {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"consentledger/ledger/store"
 )
@@ -143,7 +144,7 @@ func open(path string, o Options) (_ *Store, err error) {
 		},
 	})
 	if err != nil {
-		if errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrVersionMismatch) || errors.Is(err, bbolt.ErrChecksum) {
+		if errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrVersionMismatch) || errors.Is(err, bbolterrors.ErrChecksum) {
 			err = fmt.Errorf("%w: %w: %w", ErrNotBolt, store.ErrCorrupt, err)
 		}
 		return nil, err
@@ -233,9 +234,9 @@ func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
 	defer catch(nil, &err)
 	tx, err = s.db.Begin(writable)
 	switch {
-	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+	case errors.Is(err, bbolterrors.ErrDatabaseNotOpen):
 		return nil, store.ErrClosed
-	case errors.Is(err, bbolt.ErrInvalidMapping):
+	case errors.Is(err, bbolterrors.ErrInvalidMapping):
 		return nil, fmt.Errorf("%w: %w", store.ErrPoisoned, err)
 	}
 	return tx, err
