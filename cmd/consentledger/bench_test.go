@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"testing"
 
 	"consentledger/cmd/consentledger/datadir"
-	"consentledger/server"
 )
 
 // benchMembers is how many members, with one entry each, the ledgers of the
@@ -36,23 +34,8 @@ func BenchmarkVerify(b *testing.B) { benchVerify(b, newLedger(b, benchMembers)) 
 // BenchmarkVerifyBesideAServer reads the same by the control socket.
 func BenchmarkVerifyBesideAServer(b *testing.B) {
 	dir := newLedger(b, benchMembers)
-	l, err := datadir.Open(dir, datadir.DefaultRoot(dir), datadir.Options{AcceptWeakRoot: true, SweepEvery: -1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	ln, err := server.ListenControl(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.New(l, server.Options{}).ServeControl(ctx, ln) }()
+	serveControl(b, dir)
 	benchVerify(b, dir)
-	stop()
-	if err := <-ended; err != nil {
-		b.Error(err)
-	}
 }
 
 // BenchmarkVerifyDeep opens every entry, too.

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -67,10 +66,11 @@ func condition(cond string) (bool, error) {
 			return false, err
 		}
 		defer os.Remove(dir)
-		if unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k") != nil {
+		undo, err := mountTmpfs(dir, "64k")
+		if err != nil {
 			return false, nil
 		}
-		return true, unix.Unmount(dir, 0)
+		return true, undo()
 	}
 	return false, nil
 }

@@ -20,7 +20,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 )
 
 // cmdCall makes an HTTP call with the key in KEY and checks the status; the
@@ -212,17 +211,14 @@ func cmdTamper(ts *testscript.TestScript, neg bool, args []string) {
 func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]))
-	ts.Defer(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	undo, err := mountTmpfs(dir, args[1])
+	ts.Check(err)
+	ts.Defer(func() { _ = undo() })
 }
 
 // cmdRemount makes a mount read-only or not: remount DIR ro|rw.
 func cmdRemount(ts *testscript.TestScript, neg bool, args []string) {
-	flags := uintptr(unix.MS_REMOUNT)
-	if args[1] == "ro" {
-		flags |= unix.MS_RDONLY
-	}
-	ts.Check(unix.Mount("", ts.MkAbs(args[0]), "", flags, ""))
+	ts.Check(remount(ts.MkAbs(args[0]), args[1] == "ro"))
 }
 
 // cmdFill writes a file until the disk is full.

@@ -102,7 +102,7 @@ func (c *verifyCmd) verifyRunning(ctx context.Context, server *control, o chain.
 	if err != nil {
 		return nil, err
 	}
-	res := &result{Via: "server", Where: c.Dir, Origin: in.Origin, PublicKey: in.PublicKey}
+	res := &result{Via: viaServer, Where: c.Dir, Origin: in.Origin, PublicKey: in.PublicKey}
 	if err := res.log(ctx, src, o); err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (c *verifyCmd) verifyRunning(ctx context.Context, server *control, o chain.
 // verifyFile checks a database that no server has open. dir is empty if the
 // database is all there is.
 func (c *verifyCmd) verifyFile(ctx context.Context, database, dir string, o chain.VerifyOptions) (*result, error) {
-	res := &result{Via: "database", Where: database}
+	res := &result{Via: viaDatabase, Where: database}
 	s, err := datadir.OpenReadOnly(database)
 	if errors.Is(err, store.ErrCorrupt) {
 		if dir == "" {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"consentledger/cmd/consentledger/datadir"
 	"consentledger/ledger"
 	"consentledger/ledger/consent"
+	"consentledger/server"
 	"consentledger/testdata/policies"
 )
 
@@ -59,6 +62,28 @@ func newLedger(t testing.TB, members int) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// serveControl serves a ledger on its control socket until the test ends.
+func serveControl(t testing.TB, dir string) {
+	t.Helper()
+	l, err := datadir.Open(dir, datadir.DefaultRoot(dir), datadir.Options{AcceptWeakRoot: true, SweepEvery: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := server.ListenControl(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.New(l, server.Options{}).ServeControl(ctx, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, l.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // answer is what verify --json says.
@@ -269,4 +294,122 @@ func show(i *uint64) string {
 		return "none"
 	}
 	return fmt.Sprint(*i)
+}
+
+// overwrite changes bytes of a file in place.
+func overwrite(t *testing.T, path string, at int, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, int64(at)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The database is changed under a server that has it open: the server hands
+// out what is there, and who verifies sees it.
+func TestVerifyBesideAServerFindsWhatWasChangedUnderIt(t *testing.T) {
+	const index = 300 // in the second tile's entries
+	dir := newLedger(t, 600)
+	entry := entryOf(t, datadir.Database(dir), index)
+	serveControl(t, dir)
+	if rc, a, msg := verify(t, "--dir", dir); rc != exitDone {
+		t.Fatalf("before any change: exit code %d, %+v, %s", rc, a, msg)
+	}
+	whole, err := os.ReadFile(datadir.Database(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.LastIndex(whole, entry)
+	if at < 0 {
+		t.Fatal("the entry is not in the file")
+	}
+	last := at + len(entry) - 1
+	overwrite(t, datadir.Database(dir), last, []byte{whole[last] ^ 1})
+	rc, a, msg := verify(t, "--dir", dir)
+	if rc != exitNo || a.FirstBadIndex == nil || *a.FirstBadIndex != index {
+		t.Errorf("one bit changed: exit code %d, first bad index %s, %+v, %s", rc, show(a.FirstBadIndex), a.Findings, msg)
+	}
+	overwrite(t, datadir.Database(dir), last, whole[last:last+1])
+	if rc, a, msg := verify(t, "--dir", dir); rc != exitDone {
+		t.Fatalf("changed back: exit code %d, %+v, %s", rc, a, msg)
+	}
+
+	// What the server cannot read is damage, and not a check that failed.
+	page := at / os.Getpagesize() * os.Getpagesize()
+	overwrite(t, datadir.Database(dir), page, make([]byte, os.Getpagesize()))
+	rc, a, msg = verify(t, "--dir", dir)
+	if rc != exitNo || a.FirstBadIndex == nil || *a.FirstBadIndex > index || *a.FirstBadIndex+20 < index {
+		t.Errorf("a page of zeros: exit code %d, first bad index %s, %+v, %s", rc, show(a.FirstBadIndex), a.Findings, msg)
+	}
+	overwrite(t, datadir.Database(dir), page, whole[page:page+os.Getpagesize()])
+}
+
+func entryOf(t *testing.T, database string, index uint64) (entry []byte) {
+	t.Helper()
+	db, err := bbolt.Open(database, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.View(func(tx *bbolt.Tx) error {
+		entry = bytes.Clone(tx.Bucket([]byte("entries")).Get(binary.BigEndian.AppendUint64(nil, index)))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return entry
+}
+
+// Every field of the head row is held against something: what the log and the
+// keyring show without a key, what needs the root key by the deep check.
+func TestEveryFieldOfTheHeadRowIsChecked(t *testing.T) {
+	dir := newLedger(t, 20)
+	whole, err := os.ReadFile(datadir.Database(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		at      int
+		without bool // a key
+	}{
+		"size": {7, true}, "root": {8, true}, "generation": {47, false}, "version": {55, false},
+		"top page": {56, true}, "time": {95, true}, "MAC": {96, false},
+	} {
+		if err := os.WriteFile(datadir.Database(dir), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rc, a, msg := verify(t, "--deep", "--dir", dir, "--accept-weak-root"); rc != exitDone {
+			t.Fatalf("before any change: exit code %d, %+v, %s", rc, a, msg)
+		}
+		if err := os.WriteFile(datadir.Database(dir), whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(datadir.Database(dir), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("meta"))
+			row := bytes.Clone(b.Get([]byte("head")))
+			row[c.at] ^= 1
+			return b.Put([]byte("head"), row)
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		want := exitDone
+		if c.without {
+			want = exitNo
+		}
+		if rc, a, msg := verify(t, "--dir", dir); rc != want {
+			t.Errorf("%s: exit code %d instead of %d, %+v, %s", name, rc, want, a.Findings, msg)
+		}
+		if rc, a, msg := verify(t, "--deep", "--dir", dir, "--accept-weak-root"); rc != exitNo || len(a.Findings) == 0 {
+			t.Errorf("%s, deep: exit code %d, %+v, %s", name, rc, a.Findings, msg)
+		}
+	}
 }

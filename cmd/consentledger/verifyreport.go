@@ -32,6 +32,12 @@ type result struct {
 	report chain.Report
 }
 
+// The values of Via.
+const (
+	viaServer   = "server"
+	viaDatabase = "database"
+)
+
 func rfc3339(ms int64) *string {
 	if ms == 0 {
 		return nil
@@ -134,7 +140,11 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	}
 	p := func(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
 	p("ledger    %s", cmp.Or(r.Origin, "(not readable)"))
-	p("read      %s, by the %s", r.Where, r.Via)
+	if r.Via == viaServer {
+		p("read      %s, through the server that runs on it", r.Where)
+	} else {
+		p("read      %s", r.Where)
+	}
 	if r.FirstRecordedAt != nil && r.LastRecordedAt != nil {
 		p("entries   %d, recorded %s to %s", r.Entries, *r.FirstRecordedAt, *r.LastRecordedAt)
 	} else {
