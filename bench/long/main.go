@@ -14,13 +14,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
 // errMiss says that a check was made and does not hold.
 var errMiss = errors.New("the check does not hold")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Stdout, checks, os.Args[1:]); {
 	case err == nil:

@@ -26,13 +26,13 @@ func (s *speedRun) served() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, floor.Stop()) }()
-	v := &service{s, server, d, e}
+	v := &service{s, server, floor, d, e}
 	// Destructions first: the calls after them add members.
 	for _, part := range []func() error{
 		v.destruction, v.oneConnection,
 		func() error { return v.single("consent-enrolled", "single calls, enrolled members", 0.6) },
 		func() error { return v.single("consent-new", "single calls, new members", 0.35) },
-		v.decisions, v.withdrawals,
+		v.cold, v.decisions, v.withdrawals,
 		func() error { return v.batch("batch-enrolled", "batch, enrolled members", 60_000) },
 		func() error { return v.batch("batch-new", "batch, new members", 8_000) },
 	} {
@@ -46,6 +46,7 @@ func (s *speedRun) served() (err error) {
 type service struct {
 	*speedRun
 	server       *child.Process
+	nothing      *child.Process // the empty handler
 	ledger, idle *drive.Driver
 }
 
@@ -71,31 +72,32 @@ func (v *service) warmup() time.Duration { return v.round / 4 }
 
 func (v *service) single(name, what string, target float64) error {
 	v.say("%s", what)
-	var cpu time.Duration
-	var entries uint64
-	p, err := rounds.Interleave(v.rounds,
-		func() (float64, error) {
-			before, err1 := v.server.CPU()
-			r, err2 := v.run(v.ledger, name, drive.Plan{Conns: conns})
-			after, err3 := v.server.CPU()
-			cpu += after - before
-			entries += r.Entries
+	measure := func(d *drive.Driver, p *child.Process, used *usage) func() (float64, error) {
+		return func() (float64, error) {
+			before, err1 := p.CPU()
+			r, err2 := v.run(d, name, drive.Plan{Conns: conns})
+			after, err3 := p.CPU()
+			// The processor time is that of the warm-up too, the requests are not.
+			used.cpu += (after - before).Seconds() * v.round.Seconds() / (v.round + v.warmup()).Seconds()
+			used.requests += float64(r.Requests)
 			return r.RequestsPerSecond(), errors.Join(err1, err2, err3)
-		},
-		func() (float64, error) {
-			r, err := v.run(v.idle, name, drive.Plan{Conns: conns})
-			return r.RequestsPerSecond(), err
-		})
+		}
+	}
+	var server, floor usage
+	p, err := rounds.Interleave(v.rounds, measure(v.ledger, v.server, &server), measure(v.idle, v.nothing, &floor))
 	if err != nil {
 		return err
 	}
 	v.line(what, fmt.Sprintf("%.0f/s beside %.0f/s of an empty handler: %.2f", rounds.Median(p.A), rounds.Median(p.B), p.Ratio()),
 		fmt.Sprintf("at least %.2f", target), p.Ratio() >= target)
-	// The processor time is that of the warm-up too, the entries are not.
-	counted := float64(cpu.Microseconds()) * v.round.Seconds() / (v.round + v.warmup()).Seconds()
-	v.info("the server's processor time: %.0f µs an entry", counted/float64(max(entries, 1)))
+	v.info("processor time of a call: %.0f µs in the server, %.0f µs in the empty handler", server.microseconds(), floor.microseconds())
 	return nil
 }
+
+// usage is processor time, in seconds, and what it was used for.
+type usage struct{ cpu, requests float64 }
+
+func (u usage) microseconds() float64 { return 1e6 * u.cpu / max(u.requests, 1) }
 
 func (v *service) oneConnection() error {
 	v.say("one connection")
@@ -108,6 +110,18 @@ func (v *service) oneConnection() error {
 		v.line("one connection, "+name, fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", ms(r.Latency(0, 50)), ms(r.Latency(0, 99))),
 			"p50 under 1.5 ms", r.Latency(0, 50) < target)
 	}
+	return nil
+}
+
+// cold is about all members in turn: of each, nothing was asked for a long time.
+func (v *service) cold() error {
+	v.ledger.UseMembers(members, v.middle)
+	defer v.ledger.UseMembers(members, min(active, v.middle))
+	r, err := v.run(v.ledger, "consent-enrolled", drive.Plan{Conns: conns})
+	if err != nil {
+		return err
+	}
+	v.info("single calls, all %d members in turn: %s", v.middle, r)
 	return nil
 }
 

@@ -36,6 +36,10 @@ var (
 	quick = sizes{small: 3_000, middle: 10_000, large: 30_000, rounds: 3, round: time.Second, singly: 200, grouped: 512}
 )
 
+// active is how many of the members the calls of enrolled members are about, so
+// that they are in memory as those are who use a shop on a day.
+const active = 10_000
+
 // tooNoisy is the share of the processors from which on others blur the figures.
 const tooNoisy = 0.05
 
@@ -196,7 +200,7 @@ func (s *speedRun) serve(m made) (*child.Process, *drive.Driver, error) {
 		return nil, nil, errors.Join(err, p.Stop())
 	}
 	d := drive.NewDriver(t)
-	d.UseMembers(members, m.count)
+	d.UseMembers(members, min(active, m.count))
 	return p, d, nil
 }
 
@@ -215,6 +219,6 @@ func (s *speedRun) empty() (*child.Process, *drive.Driver, error) {
 		return nil, nil, errors.Join(err, p.Stop())
 	}
 	d := drive.NewDriver(t)
-	d.UseMembers(members, 10_000)
+	d.UseMembers(members, active)
 	return p, d, nil
 }
