@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"consentledger/crypto/keyring"
@@ -23,6 +24,9 @@ import (
 //
 // Those who only appended are answered after step 2. Open does again what a crash left out.
 
+// collectAfter is how long destroyed keys may wait in memory to be collected as garbage.
+const collectAfter = 5 * time.Second
+
 // maxGroup bounds a commit, so that an answer does not wait for thousands of others.
 const maxGroup = 4096
 
@@ -38,7 +42,7 @@ type committer struct {
 	root       seal.Key
 	headMAC    seal.Key
 	topics     map[string]*topic
-	lastGC     time.Time
+	collecting atomic.Bool // garbage is about to be collected
 }
 
 // topic is one of the ledger's own sequences of entries.
@@ -84,8 +88,11 @@ func (l *Ledger) commitLoop() {
 	c := &l.commit
 	var rot *rotation
 	var held []*submission
+	last := 0 // size of the last group
 	for {
+		l.gather(last)
 		group := l.queue.take(maxGroup)
+		last = len(group)
 		if len(group) == 0 && rot == nil && len(held) == 0 {
 			l.queue.mu.Lock()
 			idle := l.queue.closed && l.queue.free == l.o.QueueCalls
@@ -114,6 +121,32 @@ func (l *Ledger) commitLoop() {
 		rot = c.run(group)
 		l.gate.Unlock()
 		l.queue.giveBack(group)
+	}
+}
+
+// A commit costs about the same for one call as for a hundred, and callers who were just answered
+// come back one after the other. So where several callers are at it, the loop waits as long as
+// they keep coming, within a bound; a caller who is alone is never made to wait. On two cores with
+// 256 callers this makes groups of six into groups of a hundred.
+const (
+	gatherPause = 100 * time.Microsecond // so long without a newcomer, and the group is complete
+	gatherBound = 4 * time.Millisecond
+	gatherCalls = 1024 // enough for one group
+)
+
+// gather waits for a group to become complete. last is the size of the one before.
+func (l *Ledger) gather(last int) {
+	have := l.queue.waiting()
+	if have == 0 || (have == 1 && last <= 1) {
+		return
+	}
+	for until := time.Now().Add(gatherBound); have < gatherCalls && time.Now().Before(until); {
+		time.Sleep(gatherPause)
+		n := l.queue.waiting()
+		if n == have {
+			return
+		}
+		have = n
 	}
 }
 
@@ -168,10 +201,13 @@ func (c *committer) finish(rot *rotation, group []*submission) {
 		}
 		l.settle(s, err)
 	}
-	if now := time.Now(); now.Sub(c.lastGC) > 5*time.Second {
-		// Pages and schedules of destroyed keys are garbage now; let them be overwritten soon.
-		c.lastGC = now
-		go runtime.GC()
+	// Pages and key schedules of destroyed keys are garbage now: let them be overwritten soon. Not
+	// after each of a row of destructions, but always after the last.
+	if c.collecting.CompareAndSwap(false, true) {
+		time.AfterFunc(collectAfter, func() {
+			c.collecting.Store(false)
+			runtime.GC()
+		})
 	}
 }
 

@@ -285,19 +285,8 @@ func (l *Ledger) recoverRoot(generation uint64) (seal.Key, error) {
 }
 
 func (l *Ledger) openKeyring(root seal.Key, head headRow) error {
-	var top []byte
-	err := l.o.Store.View(func(r store.Reader) error {
-		b, err := r.Get(mapKeyring, keyring.TopPosition())
-		top = append(top, b...)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("open the keyring: %w", err)
-	}
-	if keyring.TopHash(top) != head.top {
-		return fmt.Errorf("%w: the keyring's top page is not the one that the head row names", ErrCorrupt)
-	}
-	o := keyring.Options{Rand: l.o.Rand, CacheBytes: keyringCacheBytes}
+	var err error
+	o := keyring.Options{Rand: l.o.Rand, CacheBytes: keyringCacheBytes, Top: head.top}
 	if l.keys, err = keyring.Open(l.id.ID, pageReader{l.o.Store}, root, o); err != nil {
 		return fmt.Errorf("open the keyring: %w", err)
 	}

@@ -106,6 +106,13 @@ func (q *queue) signal() {
 	}
 }
 
+// waiting is how many calls wait.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
+}
+
 // take returns what is waiting, up to max calls.
 func (q *queue) take(max int) []*submission {
 	q.mu.Lock()

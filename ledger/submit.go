@@ -112,6 +112,9 @@ func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, ca
 	fresh := !m.living()
 	if fresh {
 		if !enrol {
+			if m.ended() && cause == causeWithdrawal {
+				return nil, &consent.Refusal{Kind: consent.Conflict, Code: "nothing_to_withdraw", Message: "the member has withdrawn already; nothing is left to withdraw"}
+			}
 			return nil, ErrUnknownMember
 		}
 		m.fold = consent.NewFold()

@@ -65,9 +65,9 @@ func (r IDRecord) encode() []byte {
 }
 
 func decodeID(b []byte) (IDRecord, error) {
-	r := reader{b: b}
+	r := reader{s: b}
 	rec := IDRecord{Slot: r.u64()}
-	for len(r.b) > 0 {
+	for len(r.s) > 0 {
 		rec.Kept = append(rec.Kept, r.u64())
 	}
 	if !r.done() {
@@ -149,13 +149,13 @@ func flag(v bool) byte {
 // decodeMember reads what encode wrote, and nothing else.
 func decodeMember(b []byte) (*Member, error) {
 	const leastKey = 1 + 2 + seal.KeySize + 8 + 1
-	r := reader{b: b}
+	r := reader{s: b}
 	m := &Member{Nonce: r.u64()}
 	copy(m.Path[:], r.bytes(len(m.Path)))
 	m.Kind = string(r.bytes(int(r.u8())))
 	m.Ended = r.flag()
 	count := int(r.u16())
-	if r.bad || count > len(r.b)/leastKey {
+	if r.bad || count > len(r.s)/leastKey {
 		return nil, errDamagedRecord
 	}
 	m.Keys = make([]MemberKey, count)

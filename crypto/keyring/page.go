@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
+
+	"golang.org/x/crypto/cryptobyte"
 
 	"consentledger/crypto/seal"
 )
@@ -132,7 +135,7 @@ var errPageShape = errors.New("the page's contents are not well-formed")
 // parsePage reads the contents of the page at path. There is one way to write a page, and all that
 // it holds belongs below path: anything else is refused.
 func parsePage(b, path []byte) (*node, error) {
-	r := reader{b: b}
+	r := reader{s: b}
 	n := &node{}
 	switch r.u8() {
 	case pageLeaf:
@@ -170,7 +173,7 @@ func parsePage(b, path []byte) (*node, error) {
 func (r *reader) records(path []byte) []record {
 	const least = 1 + slotKeySize + 8 + 4
 	count := int(r.u16())
-	if count > len(r.b)/least {
+	if count > len(r.s)/least {
 		r.bad = true
 		return nil
 	}
@@ -267,49 +270,43 @@ func appendAAD(dst []byte, ledger [16]byte, pos []byte) []byte {
 	return append(dst, pos...)
 }
 
-// reader takes fixed-size pieces off a byte string and remembers if one was missing.
+// reader takes fixed-size pieces off a byte string and remembers if one was missing. The bounds
+// are cryptobyte's.
 type reader struct {
-	b   []byte
+	s   cryptobyte.String
 	bad bool
 }
 
-func (r *reader) bytes(n int) []byte {
-	if n < 0 || n > len(r.b) { // a u32 can be negative as an int of 32 bits
-		r.bad = true
-		r.b = nil
-		return nil
+// was notes whether a piece was there; after one was not, nothing is.
+func (r *reader) was(there bool) {
+	if !there {
+		r.bad, r.s = true, nil
 	}
-	out := r.b[:n:n]
-	r.b = r.b[n:]
-	return out
 }
 
-func (r *reader) u8() byte {
-	if b := r.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
+func (r *reader) bytes(n int) (out []byte) {
+	r.was(r.s.ReadBytes(&out, n))
+	return slices.Clip(out)
 }
 
-func (r *reader) u16() uint16 {
-	if b := r.bytes(2); b != nil {
-		return binary.BigEndian.Uint16(b)
-	}
-	return 0
+func (r *reader) u8() (v uint8) {
+	r.was(r.s.ReadUint8(&v))
+	return v
 }
 
-func (r *reader) u32() uint32 {
-	if b := r.bytes(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
+func (r *reader) u16() (v uint16) {
+	r.was(r.s.ReadUint16(&v))
+	return v
 }
 
-func (r *reader) u64() uint64 {
-	if b := r.bytes(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
+func (r *reader) u32() (v uint32) {
+	r.was(r.s.ReadUint32(&v))
+	return v
+}
+
+func (r *reader) u64() (v uint64) {
+	r.was(r.s.ReadUint64(&v))
+	return v
 }
 
 // flag reads a byte that is 0 or 1.
@@ -325,4 +322,4 @@ func (r *reader) key() seal.Key {
 	return k
 }
 
-func (r *reader) done() bool { return !r.bad && len(r.b) == 0 }
+func (r *reader) done() bool { return !r.bad && r.s.Empty() }
