@@ -86,41 +86,50 @@ type rotation struct {
 
 func (l *Ledger) commitLoop() {
 	c := &l.commit
-	var rot *rotation
+	var rot *rotation         // waits for step 3
+	var keeping chan struct{} // closed when step 4 of the rotation before is done; nil if none is
 	var held []*submission
 	last := 0 // size of the last group
 	for {
+		if keeping != nil && isClosed(keeping) {
+			keeping = nil
+		}
+		busy := rot != nil || keeping != nil
 		l.gather(last)
 		group := l.queue.take(maxGroup)
 		last = len(group)
-		if len(group) == 0 && rot == nil && len(held) == 0 {
-			l.queue.mu.Lock()
-			idle := l.queue.closed && l.queue.free == l.o.QueueCalls
-			l.queue.mu.Unlock()
-			if idle {
+		if rot == nil && len(group) == 0 && (keeping != nil || len(held) == 0) {
+			if l.queue.drained(l.o.QueueCalls) {
 				return
 			}
 			<-l.queue.wake
 			continue
 		}
-		if rot != nil {
-			// A second rotation has to wait until the first is final; appends do not.
-			var now []*submission
+		now := group
+		if busy {
+			// Another rotation has to wait until this one is final; appends do not.
 			now, held = holdBack(group, held)
-			l.gate.Lock()
-			c.finish(rot, now)
-			l.gate.Unlock()
-			rot = nil
-			l.queue.giveBack(group)
-			continue
-		}
-		if len(held) > 0 {
-			group, held = append(held, group...), nil
+		} else if len(held) > 0 {
+			now, held = append(held, group...), nil
 		}
 		l.gate.Lock()
-		rot = c.run(group)
+		next := c.run(now)
+		if rot != nil {
+			c.settleStore(len(now))
+			keeping = c.keep(rot)
+		}
+		rot = next
 		l.gate.Unlock()
 		l.queue.giveBack(group)
+	}
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -130,8 +139,8 @@ func (l *Ledger) commitLoop() {
 // 256 callers this makes groups of six into groups of a hundred.
 const (
 	gatherPause = 100 * time.Microsecond // so long without a newcomer, and the group is complete
-	gatherBound = 4 * time.Millisecond
-	gatherCalls = 1024 // enough for one group
+	gatherBound = 8 * time.Millisecond
+	gatherCalls = 160 // enough for one group
 )
 
 // gather waits for a group to become complete. last is the size of the one before.
@@ -175,32 +184,41 @@ func holdBack(group, held []*submission) (now, still []*submission) {
 	return now, held
 }
 
-// finish takes a rotation through steps 3 to 5, with what waits as the transaction of step 3.
-func (c *committer) finish(rot *rotation, group []*submission) {
+// settleStore is step 3, unless the group that was just committed was it.
+func (c *committer) settleStore(committed int) {
+	if committed > 0 || c.l.Health() != nil {
+		return
+	}
+	if err := c.l.o.Store.Settle(); err != nil {
+		c.l.stop(err)
+	}
+}
+
+// keep is steps 4 and 5, beside the commits that come after. What it returns is closed when it is
+// done; no other rotation may begin before.
+func (c *committer) keep(rot *rotation) chan struct{} {
 	l := c.l
-	if len(group) > 0 {
-		c.run(group)
-	} else if l.Health() == nil {
-		if err := l.o.Store.Settle(); err != nil {
-			l.stop(err)
+	done := make(chan struct{})
+	l.loops.Go(func() {
+		if l.Health() == nil {
+			if err := l.o.Root.Keep(rot.generation); err != nil {
+				l.stop(fmt.Errorf("overwrite the old root key: %w", err))
+			}
 		}
-	}
-	if l.Health() == nil {
-		if err := l.o.Root.Keep(rot.generation); err != nil {
-			l.stop(fmt.Errorf("overwrite the old root key: %w", err))
+		var err error
+		if health := l.Health(); health != nil {
+			// It is committed, but whether the old root is gone is not known; the next start sees to it.
+			err = fmt.Errorf("%w: the destruction was recorded, but not brought to its end: %w", ErrUncertain, health)
 		}
-	}
-	var err error
-	if health := l.Health(); health != nil {
-		// It is committed, but whether the old root is gone is not known; the next start sees to it.
-		err = fmt.Errorf("%w: the destruction was recorded, but not brought to its end: %w", ErrUncertain, health)
-	}
-	for _, s := range rot.waiting {
-		for i := range s.destruction.old {
-			s.destruction.old[i].Clear()
+		close(done)
+		for _, s := range rot.waiting {
+			for i := range s.destruction.old {
+				s.destruction.old[i].Clear()
+			}
+			l.settle(s, err)
 		}
-		l.settle(s, err)
-	}
+		l.queue.signal()
+	})
 	// Pages and key schedules of destroyed keys are garbage now: let them be overwritten soon. Not
 	// after each of a row of destructions, but always after the last.
 	if c.collecting.CompareAndSwap(false, true) {
@@ -209,12 +227,16 @@ func (c *committer) finish(rot *rotation, group []*submission) {
 			runtime.GC()
 		})
 	}
+	return done
 }
 
 // run makes a group durable and answers those who need nothing more. It returns the rotation that
 // is to be finished, if the group destroyed keys.
 func (c *committer) run(group []*submission) *rotation {
 	l := c.l
+	if len(group) == 0 {
+		return nil
+	}
 	if err := l.Health(); err != nil {
 		for _, s := range group {
 			l.settle(s, err)
@@ -381,7 +403,7 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 	for _, s := range group {
 		s.pending.answer.RecordedAt = at
 		for i, e := range s.entries {
-			add(s, e, s.drafts[i].key.Class.Name())
+			add(s, e, s.drafts[i].Key.Class.Name())
 		}
 		system := s.system
 		if d := s.destruction; d != nil {

@@ -58,7 +58,7 @@ func (m *member) states() []consent.KeyState {
 }
 
 func (m *member) sizeBytes() int64 {
-	n := int64(512) + int64(len(m.keys))*1024
+	n := int64(512) + int64(len(m.keys))*448
 	if m.fold != nil {
 		n += int64(m.fold.SizeBytes())
 	}
@@ -110,7 +110,7 @@ func (m *member) absorb() {
 		return
 	}
 	for i, d := range s.drafts {
-		m.fold.Apply(s.pending.answer.Entries[i].Index, s.pending.answer.RecordedAt, d.key, d.event)
+		m.fold.Apply(s.pending.answer.Entries[i].Index, s.pending.answer.RecordedAt, d.Key, d.Event)
 	}
 }
 

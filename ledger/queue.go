@@ -10,9 +10,9 @@ import (
 
 // submission is what one call asks the commit loop to make durable, all of it or nothing.
 type submission struct {
-	member  *member    // nil for the ledger's own
-	entries [][]byte   // sealed, the header still to be completed
-	drafts  []draftRef // what the member's entries mean, to be folded in once they are durable
+	member  *member         // nil for the ledger's own
+	entries [][]byte        // sealed, the header still to be completed
+	drafts  []consent.Draft // what the member's entries mean, to be folded in once they are durable
 	system  []systemDraft
 
 	putID     *keyring.IDRecord // what the member id leads to from now on
@@ -25,12 +25,6 @@ type submission struct {
 	destruction *destruction // nil if no key is destroyed
 
 	pending *Pending
-}
-
-// draftRef is an event with the key that it was sealed under.
-type draftRef struct {
-	key   consent.KeyName
-	event consent.Event
 }
 
 // systemDraft is an entry of the ledger's own, sealed by the commit loop.
@@ -111,6 +105,13 @@ func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.items)
+}
+
+// drained says whether the queue is closed and every place is free again.
+func (q *queue) drained(places int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.free == places
 }
 
 // take returns what is waiting, up to max calls.

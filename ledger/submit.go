@@ -177,20 +177,22 @@ func (l *Ledger) build(m *member, p *consent.Plan, fresh bool, cause string, now
 	used := make([]uint64, len(keys))
 	newest := make([]consent.Day, len(keys))
 	today := reg.Day(now)
-	for _, d := range p.Entries {
+	s.entries = make([][]byte, 0, len(p.Entries))
+	for n := range p.Entries {
+		d := &p.Entries[n]
 		i := indexOfKey(keys, d.Key)
 		if i < 0 {
 			return nil, fmt.Errorf("%w: the rules name a key of class %s that the member does not have", ErrCorrupt, d.Key.Class.Name())
 		}
-		e, err := l.sealEvent(keys[i], &rec.Keys[i], keys[i].count+used[i], today, d.Event)
+		e, err := l.sealEvent(keys[i], &rec.Keys[i], keys[i].count+used[i], today, &d.Event)
 		if err != nil {
 			return nil, err
 		}
 		used[i]++
 		newest[i] = today
 		s.entries = append(s.entries, e)
-		s.drafts = append(s.drafts, draftRef{d.Key, d.Event})
 	}
+	s.drafts = p.Entries
 	for _, d := range p.SetDue {
 		if i := indexOfKey(keys, d.KeyName); i >= 0 {
 			edit()
@@ -294,7 +296,7 @@ func (l *Ledger) newKey(reg *consent.Register, name consent.KeyName, now time.Ti
 }
 
 // sealEvent makes one entry of a member, complete but for its header.
-func (l *Ledger) sealEvent(mk *memberKey, k *keyring.MemberKey, counter uint64, today consent.Day, e consent.Event) ([]byte, error) {
+func (l *Ledger) sealEvent(mk *memberKey, k *keyring.MemberKey, counter uint64, today consent.Day, e *consent.Event) ([]byte, error) {
 	body, err := e.Encode()
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +41,12 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	if os.Getenv("GOGC") == "" {
+		// What a request leaves behind dies with it, and the heap is small: collecting at four times
+		// the living heap instead of twice costs some memory and gives a tenth of the processor back.
+		// GOMEMLIMIT still bounds it.
+		debug.SetGCPercent(300)
+	}
 	log := slog.New(slog.NewTextHandler(t.err, nil))
 
 	missing := datadir.Exists(c.Dir)

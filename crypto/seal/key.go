@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -92,12 +91,10 @@ func (k Key) MAC(parts ...[]byte) [sha256.Size]byte {
 	s := newScratch()
 	defer s.free()
 	s.key = k.b
-	mac := hmac.New(sha256.New, s.key[:])
 	for _, p := range parts {
-		mac.Write(p)
+		s.msg = append(s.msg, p...)
 	}
-	mac.Sum(s.okm[:0])
-	return [sha256.Size]byte(s.okm[:sha256.Size])
+	return s.hmac(&s.key)
 }
 
 // Clear overwrites this copy of the key with zero bytes.

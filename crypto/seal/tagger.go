@@ -1,10 +1,9 @@
 package seal
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
-	"hash"
+	"fmt"
+	"io"
 )
 
 const tagInfo = "consentledger/tag/v1"
@@ -13,27 +12,22 @@ const tagInfo = "consentledger/tag/v1"
 // random number to everybody else.
 type Tag [16]byte
 
-// A Tagger computes the tags of one key. It keeps HMAC's state between calls, so a
-// tag costs two compressions and no allocation. It is not for concurrent use.
-type Tagger struct {
-	mac hash.Hash
-	in  [8]byte
-	out [sha256.Size]byte
-}
+// A Tagger computes the tags of one key. It may be used by several goroutines.
+type Tagger struct{ key Key }
 
 // NewTagger returns the tagger of k, which works under K_tag =
 // k.Derive("consentledger/tag/v1"). It panics if k is the zero Key.
-func NewTagger(k Key) *Tagger {
-	tagKey := k.Derive(tagInfo)
-	defer tagKey.Clear()
-	return &Tagger{mac: hmac.New(sha256.New, tagKey.b[:])}
-}
+func NewTagger(k Key) *Tagger { return &Tagger{k.Derive(tagInfo)} }
 
 // Tag returns HMAC-SHA-256(K_tag, i as u64 big endian), cut to 16 bytes.
 func (t *Tagger) Tag(i uint64) Tag {
-	t.mac.Reset()
-	binary.BigEndian.PutUint64(t.in[:], i)
-	t.mac.Write(t.in[:])
-	t.mac.Sum(t.out[:0])
-	return Tag(t.out[:len(Tag{})])
+	s := newScratch()
+	defer s.free()
+	s.msg = binary.BigEndian.AppendUint64(s.msg, i)
+	s.key = t.key.b
+	sum := s.hmac(&s.key)
+	return Tag(sum[:len(Tag{})])
 }
+
+// Format prints [key].
+func (*Tagger) Format(f fmt.State, _ rune) { io.WriteString(f, opaque) }

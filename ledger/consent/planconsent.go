@@ -56,7 +56,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 		return nil, invalid("decisions_required", "decisions", "a consent holds at least one decision")
 	}
 
-	plan := &Plan{Entries: make([]Draft, 0, len(c.Decisions)+1), Create: make([]KeyName, 0, len(c.Decisions)+3)}
+	plan := &Plan{Entries: make([]Draft, 0, 2), Create: make([]KeyName, 0, 4)}
 	for i := range c.Decisions {
 		if err := r.planDecision(plan, p, kind, c, i, &e, now); err != nil {
 			return nil, err
