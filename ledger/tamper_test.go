@@ -26,7 +26,7 @@ func verifyStore(t testing.TB, s store.Store, dir, publicKey string) []chain.Fin
 	if err != nil {
 		return []chain.Finding{{Kind: "refused", What: err.Error()}}
 	}
-	beside, err := src.CheckBeside(t.Context(), report)
+	beside, err := src.CheckBeside(t.Context(), report, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,11 @@ type check struct {
 // checks are all there are, in the order in which they are listed.
 var checks = []check{
 	{"speed", "every figure of bench/README.md, in one run, against its target", speed},
+	{"closure", "2,400 members, 240 destructions, a crash in every step: no byte ever written leads to a destroyed key", tests("consentledger/ledger", "^(TestNothingEverWrittenLeadsToADestroyedKey|TestAPageKeyKeptOnARewriteWouldBeFound|TestLosing.*)$", time.Hour)},
+	{"crash", "every cut of a recorded run, unsynced writes kept, dropped and torn: at least 5,000 states", tests("consentledger/ledger", "^(TestEveryStateThatAPowerCutCanLeaveOpensAndKeepsWhatWasAcknowledged|TestForgettingTheOldRootTooEarlyWouldBeFound)$", time.Hour)},
+	{"tamper", "a flip in every byte of a small ledger, and through a ledger with a full tile", tests("consentledger/ledger", "^(TestAFlipInAnyByteOfARealLedgerIsFound|TestAKeyringPage.*|TestAnOldDatabase.*)$", time.Hour)},
+	{"sigkill", "50 rounds of SIGKILL under load, each held against what the clients were told", tests("consentledger/cmd/consentledger", "^TestNothingAcknowledgedIsLostToSIGKILL$", time.Hour)},
+	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }
 
 // tests is a check that is a test of a package. Where the test finds LongVar in

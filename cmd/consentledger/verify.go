@@ -22,6 +22,7 @@ type verifyCmd struct {
 	Checkpoint []string `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
 	Jobs       int      `placeholder:"N" help:"How many processors to use (default all)."`
 	Deep       bool     `help:"With the root key: also open every entry that can still be opened, and account for all others."`
+	Structure  bool     `help:"Also read every page of the database, whatever it holds. Takes several times as long; --deep does it too."`
 	JSON       bool     `name:"json" help:"Print one JSON object."`
 }
 
@@ -141,7 +142,7 @@ func (c *verifyCmd) verifyFile(ctx context.Context, database, dir string, o chai
 	} else if err != nil {
 		return nil, err
 	}
-	b, err := src.CheckBeside(ctx, res.report)
+	b, err := src.CheckBeside(ctx, res.report, c.Structure || c.Deep)
 	if err != nil {
 		return nil, err
 	}

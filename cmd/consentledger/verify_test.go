@@ -102,7 +102,7 @@ type answer struct {
 func verify(t *testing.T, args ...string) (rc int, a answer, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	rc = run(append([]string{"verify", "--json"}, args...), &out, &errs)
+	rc = run(append([]string{"verify", "--json", "--structure"}, args...), &out, &errs)
 	if out.Len() > 0 {
 		if err := json.Unmarshal(out.Bytes(), &a); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
