@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type Tag = [16]byte
 type Index struct {
 	dir  string
 	log  *slog.Logger
+	run  uint64 // RunLength, or less in tests
 	tags func(from, to uint64, f func(index uint64, tag Tag) error) error
 
 	mu      sync.RWMutex
@@ -42,14 +44,24 @@ type Index struct {
 	next    uint64         // first index not in the index
 	runs    []*run         // in order of index
 
-	work sync.WaitGroup
+	merging sync.Mutex // one merge at a time
+	work    sync.WaitGroup
 }
 
 // Open reads the runs in a directory, creating it if needed, and brings the index up to size.
 // tags must report the tag of every entry from one index up to another; it is how the newest tags
 // come back after a restart, and how a bad run is made again.
 func Open(dir string, size uint64, log *slog.Logger, tags func(from, to uint64, f func(uint64, Tag) error) error) (*Index, error) {
-	x := &Index{dir: dir, log: log, tags: tags, recent: make(map[Tag]uint64)}
+	return open(dir, size, RunLength, log, tags)
+}
+
+func open(dir string, size, runLength uint64, log *slog.Logger, tags func(from, to uint64, f func(uint64, Tag) error) error) (_ *Index, err error) {
+	x := &Index{dir: dir, log: log, run: runLength, tags: tags, recent: make(map[Tag]uint64)}
+	defer func() {
+		if err != nil {
+			x.Close()
+		}
+	}()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the tag runs: %w", err)
 	}
@@ -59,15 +71,14 @@ func Open(dir string, size uint64, log *slog.Logger, tags func(from, to uint64, 
 	if n := len(x.runs); n > 0 {
 		x.from = x.runs[n-1].to
 	}
-	for size-x.from > 2*RunLength {
-		if err := x.rebuild(x.from, x.from+RunLength); err != nil {
+	for size-x.from > 2*x.run {
+		if err := x.rebuild(x.from, x.from+x.run); err != nil {
 			return nil, err
 		}
-		x.from += RunLength
+		x.from += x.run
 	}
 	x.next = x.from
-	err := tags(x.from, size, func(i uint64, t Tag) error { return x.Add(i, t) })
-	if err != nil {
+	if err := tags(x.from, size, x.Add); err != nil {
 		return nil, fmt.Errorf("read the newest tags: %w", err)
 	}
 	return x, nil
@@ -117,7 +128,7 @@ func (x *Index) openRuns(size uint64) error {
 			continue
 		}
 		for at < r.from {
-			to := min(at+RunLength, r.from)
+			to := min(at+x.run, r.from)
 			if err := x.rebuild(at, to); err != nil {
 				return err
 			}
@@ -159,8 +170,8 @@ func (x *Index) Add(index uint64, tag Tag) error {
 	}
 	x.recent[tag] = index
 	x.next++
-	if len(x.recent) >= RunLength && x.writing == nil {
-		x.writing, x.recent = x.recent, make(map[Tag]uint64, RunLength)
+	if uint64(len(x.recent)) >= x.run && x.writing == nil {
+		x.writing, x.recent = x.recent, make(map[Tag]uint64, x.run)
 		from, to := x.from, x.next
 		x.from = to
 		x.work.Add(1)
@@ -189,14 +200,15 @@ func (x *Index) flush(m map[Tag]uint64, from, to uint64) {
 	x.merge()
 }
 
-// merge joins the newest fanIn runs while they are of like size.
+// merge joins the newest fanIn runs while they are of like size. Another run may be added meanwhile.
 func (x *Index) merge() {
+	x.merging.Lock()
+	defer x.merging.Unlock()
 	for {
 		x.mu.RLock()
-		n := len(x.runs)
 		var group []*run
-		if n >= fanIn {
-			group = append(group, x.runs[n-fanIn:]...)
+		if n := len(x.runs); n >= fanIn {
+			group = slices.Clone(x.runs[n-fanIn:])
 		}
 		x.mu.RUnlock()
 		if group == nil || group[0].count() > 2*group[fanIn-1].count() {
@@ -208,7 +220,8 @@ func (x *Index) merge() {
 			return
 		}
 		x.mu.Lock()
-		x.runs = append(x.runs[:n-fanIn:n-fanIn], merged)
+		at := slices.Index(x.runs, group[0])
+		x.runs = slices.Concat(x.runs[:at], []*run{merged}, x.runs[at+fanIn:])
 		x.mu.Unlock()
 		for _, r := range group {
 			r.remove()
