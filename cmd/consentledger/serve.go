@@ -23,9 +23,10 @@ import (
 type serveCmd struct {
 	place
 	listening
-	Init   bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
-	Policy []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
-	Origin string   `placeholder:"NAME" default:"localhost/consent" help:"With --init: the ledger's public name (default ${default})."`
+	Init       bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
+	Policy     []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
+	CacheBytes int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
+	Origin     string   `placeholder:"NAME" default:"localhost/consent" help:"With --init: the ledger's public name (default ${default})."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
@@ -34,6 +35,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if err := c.check(); err != nil {
 		return err
+	}
+	if c.CacheBytes < 1<<20 {
+		return errors.New("--cache-bytes: give at least 1048576, a mebibyte")
 	}
 	tlsConfig, err := c.tls()
 	if err != nil {
@@ -58,7 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	// The ledger before the address: of two servers on one directory the
 	// second should hear that, and not that its port is taken.
-	l, err := datadir.Open(c.Dir, c.root(), c.options(log))
+	l, err := datadir.Open(c.Dir, c.root(), c.served(log))
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,7 @@ func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tls
 	fmt.Fprintf(t.out, "writer key  %s\n", made.WriterKey)
 	fmt.Fprint(t.out, "            (both keys are shown this once)\n\n")
 	printExample(t.out, g.Policies[0], c.url(ln), made.WriterKey)
-	l, err := datadir.Open(c.Dir, c.root(), c.options(log))
+	l, err := datadir.Open(c.Dir, c.root(), c.served(log))
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -145,4 +149,11 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 		signal.Stop(signals)
 		cancel()
 	}
+}
+
+// served is the options of a ledger that is to be served.
+func (c *serveCmd) served(log *slog.Logger) datadir.Options {
+	o := c.options(log)
+	o.CacheBytes = c.CacheBytes
+	return o
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// once when the ledger is opened; negative: never, for a command that does
 	// one thing and ends.
 	SweepEvery time.Duration
+	// CacheBytes bounds the members in memory; absent: the ledger's default.
+	CacheBytes int64
 }
 
 var (
@@ -153,7 +155,7 @@ func boltMaps() map[store.Map]bolt.MapOptions {
 }
 
 func options(dir string, s store.Store, keeper ledger.RootKeeper, o Options) ledger.Options {
-	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, SweepEvery: o.SweepEvery}
+	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, SweepEvery: o.SweepEvery, CacheBytes: o.CacheBytes}
 }
 
 // writable makes sure that files can be made in dir, which a ledger needs for
