@@ -201,8 +201,8 @@ func (s *story) attack(t *testing.T, roots []seal.Key, everywhere bool) loot {
 			tries = append(tries, try{pos, key})
 		}
 	}
-	var read func(i int, plain []byte)
-	read = func(i int, plain []byte) {
+
+	read := func(i int, plain []byte) {
 		open[i] = true
 		l.opened++
 		for at := range len(plain) - secretPrefix + 1 {
