@@ -100,45 +100,25 @@ func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, f func(
 	if ended {
 		return ErrWithdrawn
 	}
-	if err := l.Health(); err != nil {
-		return err
-	}
-	if err := l.queue.reserve(); err != nil {
-		return err
-	}
-	queued := false
-	defer func() {
-		if !queued {
-			l.queue.release(1)
+	pending, err := l.write(ctx, path, func(m *member, now time.Time) (*submission, error) {
+		if m.id.Slot != slot {
+			return nil, ErrUnknownMember
 		}
-	}()
+		a := &consent.Access{Who: who.KeyID, From: who.From, What: lk.What, Reason: lk.Reason}
+		p, err := l.register.Load().PlanAccess(m.fold, m.states(), a, now)
+		if err != nil {
+			return nil, err
+		}
+		return l.build(m, p, false, "", now)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := pending.Wait(ctx); err != nil {
+		return err
+	}
 	m, err := l.acquire(ctx, path)
 	if err != nil {
-		return err
-	}
-	if m.id.Slot != slot {
-		l.release(m)
-		return ErrUnknownMember
-	}
-	now := l.now()
-	a := &consent.Access{Who: who.KeyID, From: who.From, What: lk.What, Reason: lk.Reason}
-	p, err := l.register.Load().PlanAccess(m.fold, m.states(), a, now)
-	var s *submission
-	if err == nil {
-		s, err = l.build(m, p, false, "", now)
-	}
-	if err != nil {
-		l.release(m)
-		return err
-	}
-	m.flight = s
-	l.queue.put(s)
-	queued = true
-	l.release(m)
-	if _, err := s.pending.Wait(ctx); err != nil {
-		return err
-	}
-	if m, err = l.acquire(ctx, path); err != nil {
 		return err
 	}
 	defer l.release(m)

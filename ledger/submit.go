@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -87,10 +88,12 @@ func (l *Ledger) randomID(prefix string) (string, error) {
 	return prefix + refEncoding.EncodeToString(b[:]), nil
 }
 
-// submit does what every write of a member has in common. plan is asked with the member locked.
-func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, cause string,
-	plan func(*member, time.Time) (*consent.Plan, string, error),
-) (_ *Pending, err error) {
+// errNothing says that a write came to nothing, and that this is no error.
+var errNothing = errors.New("there is nothing to write")
+
+// write does what every write of a member has in common: f is asked with the member locked, and
+// what it returns is queued.
+func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member, time.Time) (*submission, error)) (*Pending, error) {
 	if err := l.Health(); err != nil {
 		return nil, err
 	}
@@ -104,35 +107,47 @@ func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, ca
 			l.queue.release(1)
 		}
 	}()
-	m, err := l.acquire(ctx, l.pathOf(id))
+	m, err := l.acquire(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer l.release(m)
-	fresh := !m.living()
-	if fresh {
-		if !enrol {
-			if m.ended() && cause == causeWithdrawal {
-				return nil, &consent.Refusal{Kind: consent.Conflict, Code: "nothing_to_withdraw", Message: "the member has withdrawn already; nothing is left to withdraw"}
-			}
-			return nil, ErrUnknownMember
-		}
-		m.fold = consent.NewFold()
-	}
-	now := l.now()
-	p, correction, err := plan(m, now)
+	s, err := f(m, l.now())
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.build(m, p, fresh, cause, now)
-	if err != nil {
-		return nil, err
-	}
-	s.pending.answer.Correction = correction
 	m.flight = s
 	l.queue.put(s)
 	queued = true
 	return s.pending, nil
+}
+
+// submit writes what a plan says, of a living member or, with enrol, of a new one.
+func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, cause string,
+	plan func(*member, time.Time) (*consent.Plan, string, error),
+) (*Pending, error) {
+	return l.write(ctx, l.pathOf(id), func(m *member, now time.Time) (*submission, error) {
+		fresh := !m.living()
+		if fresh {
+			if !enrol {
+				if m.ended() && cause == causeWithdrawal {
+					return nil, &consent.Refusal{Kind: consent.Conflict, Code: "nothing_to_withdraw", Message: "the member has withdrawn already; nothing is left to withdraw"}
+				}
+				return nil, ErrUnknownMember
+			}
+			m.fold = consent.NewFold()
+		}
+		p, correction, err := plan(m, now)
+		if err != nil {
+			return nil, err
+		}
+		s, err := l.build(m, p, fresh, cause, now)
+		if err != nil {
+			return nil, err
+		}
+		s.pending.answer.Correction = correction
+		return s, nil
+	})
 }
 
 // build turns a plan into a submission, and the member into what they are once it is durable.

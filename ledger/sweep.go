@@ -49,7 +49,7 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 		}
 		waiting := make([]*Pending, 0, len(slots))
 		for _, slot := range slots {
-			p, err := l.expire(ctx, slot, now)
+			p, err := l.expire(ctx, slot)
 			if err != nil {
 				return changed, err
 			}
@@ -69,38 +69,28 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 	}
 }
 
-// expire destroys what is due of one slot: the living membership of an id, or an ended one.
-func (l *Ledger) expire(ctx context.Context, slot uint64, now time.Time) (_ *Pending, err error) {
+// expire destroys what is due of one slot: the living membership of an id, or an ended one. It
+// returns nil if there is nothing to do.
+func (l *Ledger) expire(ctx context.Context, slot uint64) (*Pending, error) {
 	rec, err := l.keys.Member(slot)
 	if err != nil || rec == nil {
 		return nil, l.damaged(err)
 	}
-	if err := l.queue.reserve(); err != nil {
-		return nil, err
-	}
-	queued := false
-	defer func() {
-		if !queued {
-			l.queue.release(1)
+	p, err := l.write(ctx, rec.Path, func(m *member, now time.Time) (*submission, error) {
+		// Under the member's lock nothing else changes the record.
+		rec, err := l.keys.Member(slot)
+		if err != nil {
+			return nil, l.damaged(err)
 		}
-	}()
-	m, err := l.acquire(ctx, rec.Path)
-	if err != nil {
-		return nil, err
+		if rec == nil {
+			return nil, errNothing
+		}
+		return l.planExpiry(m, slot, rec, now)
+	})
+	if errors.Is(err, errNothing) {
+		return nil, nil
 	}
-	defer l.release(m)
-	// Under the member's lock nothing else changes the record.
-	if rec, err = l.keys.Member(slot); err != nil || rec == nil {
-		return nil, l.damaged(err)
-	}
-	s, err := l.planExpiry(m, slot, rec, now)
-	if err != nil || s == nil {
-		return nil, err
-	}
-	m.flight = s
-	l.queue.put(s)
-	queued = true
-	return s.pending, nil
+	return p, err
 }
 
 // planExpiry works out what is left of a record at a time.
@@ -165,7 +155,7 @@ func (l *Ledger) planExpiry(m *member, slot uint64, rec *keyring.Member, now tim
 		left.Keys = append(left.Keys, k)
 	}
 	if !changed {
-		return nil, nil
+		return nil, errNothing
 	}
 	if d.keys > 0 {
 		s.destruction = d

@@ -208,7 +208,7 @@ func TestAMembersLifeOverHTTP(t *testing.T) {
 		t.Fatalf("%+v", gone)
 	}
 	for _, role := range []ledger.Role{w} {
-		if p := must[api.Problem](s, 404, role, "POST", "/v1/withdrawals", `{"member_id":"kim","scope":"membership"}`); p.Code != "unknown_member" {
+		if p := must[api.Problem](s, 409, role, "POST", "/v1/withdrawals", `{"member_id":"kim","scope":"membership"}`); p.Code != "nothing_to_withdraw" {
 			t.Fatalf("%+v", p)
 		}
 	}
