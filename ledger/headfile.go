@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,17 +40,20 @@ func openHeadFile(dir string) (*headFile, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the head file: %w", err)
 	}
-	h := &headFile{file: f}
-	var newest []byte
+	counter, newest := newestHead(f)
+	return &headFile{file: f, counter: counter}, newest, nil
+}
+
+// newestHead returns the newer of the slots that are whole, nil if neither is.
+func newestHead(f io.ReaderAt) (counter uint64, note []byte) {
 	buf := make([]byte, headSlot)
 	for i := range 2 {
-		n, _ := f.ReadAt(buf, int64(i)*headSlot)
-		if counter, note, ok := parseHeadSlot(buf[:n]); ok && counter > h.counter {
-			h.counter = counter
-			newest = bytes.Clone(note)
+		n, _ := f.ReadAt(buf, int64(i)*headSlot) // what is not there is not whole
+		if c, text, ok := parseHeadSlot(buf[:n]); ok && c > counter {
+			counter, note = c, bytes.Clone(text)
 		}
 	}
-	return h, newest, nil
+	return counter, note
 }
 
 // createHeadFile makes the empty file of a ledger that has published nothing.

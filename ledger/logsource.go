@@ -72,14 +72,7 @@ func readHeadFile(dir string) (note []byte, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	var newest uint64
-	for i := range 2 {
-		buf := make([]byte, headSlot)
-		n, _ := f.ReadAt(buf, int64(i)*headSlot)
-		if counter, text, ok := parseHeadSlot(buf[:n]); ok && counter > newest {
-			newest, note = counter, text
-		}
-	}
+	_, note = newestHead(f)
 	return note, nil
 }
 
