@@ -243,6 +243,9 @@ func (c *committer) run(group []*submission) *rotation {
 		}
 		return nil
 	}
+	if group = c.date(group); len(group) == 0 {
+		return nil
+	}
 	rot, err := c.write(group)
 	if err != nil {
 		l.stop(err)
@@ -261,6 +264,39 @@ func (c *committer) run(group []*submission) *rotation {
 		}
 	}
 	return rot
+}
+
+// date gives a group its time, and turns away what must not have that time.
+//
+// The time is never before a call was sealed, and never before the newest entry: a clock that was
+// set back changes nothing. An entry is sealed under the key of its day, and readers look for the
+// day of its time and the one before; so a call that was sealed earlier than that (the machine
+// slept) is not recorded, and its caller may try again.
+func (c *committer) date(group []*submission) []*submission {
+	c.recordedAt = max(c.recordedAt, c.l.o.Clock().UnixMilli())
+	for _, s := range group {
+		if !s.at.IsZero() {
+			c.recordedAt = max(c.recordedAt, s.at.UnixMilli())
+		}
+	}
+	at := time.UnixMilli(c.recordedAt)
+	reg := c.l.register.Load()
+	now := group[:0:0]
+	for _, s := range group {
+		var err error
+		switch {
+		case len(s.entries) > 0 && reg.Day(s.at)+1 < reg.Day(at):
+			err = ErrBusy
+		case s.dated != nil:
+			err = s.dated(at)
+		}
+		if err != nil {
+			c.l.settle(s, err)
+			continue
+		}
+		now = append(now, s)
+	}
+	return now
 }
 
 // errAfterCommit marks an error after which the group may well be durable.
@@ -331,8 +367,8 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 		}
 	}
 	l.recordedAt.Store(head.recordedAt)
-	l.size.Store(head.size)
 	l.durable.Store(&durableHead{size: head.size, root: head.root})
+	l.size.Store(head.size) // last: whoever sees an entry finds a head that covers it
 	return rot, nil
 }
 
@@ -388,9 +424,6 @@ func applyKeys(b *keyring.Batch, s *submission) error {
 
 // chainGroup gives every entry of a group its place: time, predecessor, leaf.
 func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, error) {
-	if now := c.l.o.Clock().UnixMilli(); now > c.recordedAt {
-		c.recordedAt = now
-	}
 	at := time.UnixMilli(c.recordedAt)
 	entries := make([][]byte, 0, 2*len(group))
 	add := func(s *submission, entry []byte, class string) {

@@ -319,3 +319,9 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 func memberName(i int) string { return fmt.Sprintf("member-%d@shop.example", i) }
+
+// isRefusal says whether the rules, and not the ledger, said no.
+func isRefusal(err error) bool {
+	var r *consent.Refusal
+	return errors.As(err, &r)
+}

@@ -79,7 +79,13 @@ func readHeadFile(dir string) (note []byte, err error) {
 // Checkpoint returns the last published checkpoint, nil if none is known.
 func (l *LogSource) Checkpoint() ([]byte, error) { return l.note, nil }
 
-// Size returns the number of entries: one more than the last index.
+// strayEntries is how far beyond the head row's size entries are counted. What
+// lies further is no log that goes on, but one key that is wrong, and nobody
+// should have to wait until all the indexes before it were found missing.
+const strayEntries = 4096
+
+// Size returns the number of entries: one more than the last index, or than the
+// head row's size if the last index lies far beyond that.
 func (l *LogSource) Size() (uint64, error) {
 	var size uint64
 	err := l.s.View(func(r store.Reader) error {
@@ -90,7 +96,15 @@ func (l *LogSource) Size() (uint64, error) {
 		if len(k) != 8 {
 			return fmt.Errorf("%w: the last key of the entries has %d bytes instead of 8", store.ErrCorrupt, len(k))
 		}
-		size = indexOf(k) + 1
+		last := indexOf(k)
+		size = last + 1
+		raw, err := r.Get(mapMeta, keyHead)
+		if err != nil {
+			return err
+		}
+		if h, err := decodeHead(raw); err == nil && last >= h.size && last-h.size >= strayEntries {
+			size = h.size + 1
+		}
 		return nil
 	})
 	return size, err
@@ -233,7 +247,7 @@ func (l *LogSource) headRow(b *Beside, r chain.Report) error {
 			b.find(HeadRowDiffers, h.size, fmt.Sprintf("the log has %d entries, and the head row covers %d: the others were not written by the ledger", r.Entries, h.size))
 		case h.root != r.Root:
 			b.find(HeadRowDiffers, max(r.Entries, 1)-1, "the entries do not give the root hash in the head row; it may be any of them")
-		case r.Entries > 0 && r.LastRecordedAtUnixMs != 0 && h.recordedAt != r.LastRecordedAtUnixMs:
+		case r.Entries > 0 && r.LastRecordedAtUnixMs != 0 && h.recordedAt < r.LastRecordedAtUnixMs:
 			b.find(HeadRowDiffers, r.Entries-1, "the head row has another time for the last entry")
 		}
 		top, err := rd.Get(mapKeyring, keyring.TopPosition())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"consentledger/crypto/keyring"
 	"consentledger/crypto/seal"
@@ -18,6 +19,8 @@ import (
 // index of the one that it rests on. Different members never wait for each other.
 type member struct {
 	path keyring.IDPath
+
+	waiters atomic.Int32 // calls that wait for the flight
 
 	mu     sync.Mutex
 	loaded bool
@@ -74,10 +77,8 @@ func (l *Ledger) acquire(ctx context.Context, path keyring.IDPath) (*member, err
 		if f := m.flight; f != nil {
 			if !f.pending.isDone() {
 				m.mu.Unlock()
-				select {
-				case <-f.pending.done:
-				case <-ctx.Done():
-					return nil, ctx.Err()
+				if err := m.wait(ctx, f.pending); err != nil {
+					return nil, err
 				}
 				continue
 			}
@@ -88,17 +89,46 @@ func (l *Ledger) acquire(ctx context.Context, path keyring.IDPath) (*member, err
 			l.members.drop(m)
 			continue
 		}
-		if !m.loaded {
-			if err := l.load(m); err != nil {
-				m.dead = true
-				m.mu.Unlock()
-				l.members.drop(m)
-				return nil, err
-			}
-			m.loaded = true
+		if m.loaded {
+			return m, nil
+		}
+		if err := l.firstLoad(m); err != nil {
+			return nil, err
 		}
 		return m, nil
 	}
+}
+
+// maxWaiters bounds how many calls wait for one member, so that one id that is asked for without
+// end does not take every place in the queue.
+const maxWaiters = 64
+
+func (m *member) wait(ctx context.Context, p *Pending) error {
+	defer m.waiters.Add(-1)
+	if m.waiters.Add(1) > maxWaiters {
+		return ErrBusy
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// firstLoad loads a member that the caller holds locked, and lets go of them if that fails,
+// whatever way it fails.
+func (l *Ledger) firstLoad(m *member) error {
+	defer func() {
+		if !m.loaded {
+			m.dead = true
+			m.mu.Unlock()
+			l.members.drop(m)
+		}
+	}()
+	err := l.load(m)
+	m.loaded = err == nil
+	return err
 }
 
 // absorb folds in a write that is done. A destruction is not folded in: what it left is read anew.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"sync"
+	"time"
 
 	"consentledger/crypto/keyring"
 	"consentledger/crypto/seal"
@@ -10,9 +11,11 @@ import (
 
 // submission is what one call asks the commit loop to make durable, all of it or nothing.
 type submission struct {
-	member  *member         // nil for the ledger's own
-	entries [][]byte        // sealed, the header still to be completed
-	drafts  []consent.Draft // what the member's entries mean, to be folded in once they are durable
+	member  *member                  // nil for the ledger's own
+	at      time.Time                // when the entries were sealed
+	dated   func(at time.Time) error // asked before anything is written, with the time that it will have
+	entries [][]byte                 // sealed, the header still to be completed
+	drafts  []consent.Draft          // what the member's entries mean, to be folded in once they are durable
 	system  []systemDraft
 
 	putID     *keyring.IDRecord // what the member id leads to from now on

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"consentledger/ledger/chain"
 	"consentledger/ledger/consent"
@@ -90,11 +91,13 @@ func (l *Ledger) loadRegisters() error {
 }
 
 // writeRegister makes a change to a register durable.
-func (l *Ledger) writeRegister(ctx context.Context, who Caller, bodies ...registerBody) (Written, error) {
+//
+// dated, if not nil, is asked with the time that the entries will have, and can still say no.
+func (l *Ledger) writeRegister(ctx context.Context, who Caller, dated func(time.Time) error, bodies ...registerBody) (Written, error) {
 	if err := l.Health(); err != nil {
 		return Written{}, err
 	}
-	s := &submission{pending: newPending()}
+	s := &submission{pending: newPending(), dated: dated}
 	for _, b := range bodies {
 		b.By = who.KeyID
 		body, err := encodeBody(b)
@@ -130,7 +133,8 @@ func (l *Ledger) AddPolicy(ctx context.Context, who Caller, yaml []byte) (*conse
 	}
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
-	if _, err := l.register.Load().With(p, l.now()); err != nil {
+	base := l.register.Load()
+	if _, err := base.With(p, l.now()); err != nil {
 		return nil, Written{}, err
 	}
 	var bodies []registerBody
@@ -140,13 +144,14 @@ func (l *Ledger) AddPolicy(ctx context.Context, who Caller, yaml []byte) (*conse
 	for i := range bodies {
 		bodies[i].Parts = uint64(len(bodies))
 	}
-	w, err := l.writeRegister(ctx, who, bodies...)
+	// A notice period goes by the time that the entry gets, which may be of the next day.
+	w, err := l.writeRegister(ctx, who, func(at time.Time) error { _, err := base.With(p, at); return err }, bodies...)
 	if err != nil {
 		return nil, Written{}, err
 	}
-	reg, err := l.register.Load().With(p, w.RecordedAt)
+	reg, err := base.With(p, w.RecordedAt)
 	if err != nil {
-		return nil, Written{}, fmt.Errorf("%w: the policy was recorded, but its time is no longer within the notice period: %w", ErrUncertain, err)
+		return nil, Written{}, fmt.Errorf("%w: a policy was recorded that may not follow the others: %w", ErrCorrupt, err)
 	}
 	l.register.Store(reg)
 	return p, w, nil
@@ -208,7 +213,7 @@ func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, role Role, name s
 	if _, err := ParseRole(string(role)); err != nil {
 		return fail(err)
 	}
-	if len(name) == 0 || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }) {
+	if len(name) == 0 || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || unicode.Is(unicode.Mn, r) }) {
 		return fail(&consent.Refusal{Kind: consent.Invalid, Code: "invalid_name", Field: "name", Message: "name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend"})
 	}
 	var raw [keyIDBytes + secretBytes]byte
@@ -224,7 +229,7 @@ func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, role Role, name s
 
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
-	w, err := l.writeRegister(ctx, who, registerBody{Kind: kindKeyCreated, KeyID: row.ID, Role: role, Name: name, Secret: row.secret[:]})
+	w, err := l.writeRegister(ctx, who, nil, registerBody{Kind: kindKeyCreated, KeyID: row.ID, Role: role, Name: name, Secret: row.secret[:]})
 	if err != nil {
 		return fail(err)
 	}
@@ -253,7 +258,7 @@ func (l *Ledger) RevokeAPIKey(ctx context.Context, who Caller, id string) (Writt
 	// In memory first: from the moment that somebody asked, the key must not work.
 	row.RevokedAt = l.now()
 	l.setAPIKey(row)
-	w, err := l.writeRegister(ctx, who, registerBody{Kind: kindKeyRevoked, KeyID: id})
+	w, err := l.writeRegister(ctx, who, nil, registerBody{Kind: kindKeyRevoked, KeyID: id})
 	if err != nil {
 		if !errors.Is(err, ErrUncertain) {
 			row.RevokedAt = time.Time{}
@@ -283,6 +288,19 @@ func (l *Ledger) APIKeys(who Caller) ([]APIKey, error) {
 	})
 	return out, nil
 }
+
+// Lives says whether the caller's key has not been revoked since they were authenticated. A call
+// that takes long, a batch above all, asks again before it writes.
+func (l *Ledger) Lives(who Caller) bool {
+	if who.KeyID == localKeyID {
+		return true
+	}
+	row, ok := (*l.apiKeys.Load())[who.KeyID]
+	return ok && row.RevokedAt.IsZero()
+}
+
+// localKeyID is that of a caller beside the ledger, who has no key.
+const localKeyID = "local"
 
 // Authenticate says who a token belongs to, or ErrUnauthorized.
 func (l *Ledger) Authenticate(token, from string) (Caller, error) {

@@ -150,11 +150,14 @@ func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, ca
 	})
 }
 
+// maxMemberKeys bounds the keys of one member, because their record is rewritten as a whole.
+const maxMemberKeys = 4096
+
 // build turns a plan into a submission, and the member into what they are once it is durable.
 // It changes nothing unless it succeeds.
 func (l *Ledger) build(m *member, p *consent.Plan, fresh bool, cause string, now time.Time) (*submission, error) {
 	reg := l.register.Load()
-	s := &submission{member: m, pending: newPending(), path: m.path}
+	s := &submission{member: m, pending: newPending(), path: m.path, at: now}
 	id, rec, keys := m.id, m.rec, m.keys
 	if fresh {
 		nonce, err := l.randomUint64()
@@ -183,6 +186,12 @@ func (l *Ledger) build(m *member, p *consent.Plan, fresh bool, cause string, now
 		k, err := l.newKey(reg, name, now)
 		if err != nil {
 			return nil, err
+		}
+		if len(rec.Keys) >= maxMemberKeys {
+			return nil, &consent.Refusal{
+				Kind: consent.Conflict, Code: "too_many_references", Field: "reference",
+				Message: "the member has too many orders or events that have not ended; end some first",
+			}
 		}
 		edit()
 		rec.Keys = append(rec.Keys, k)

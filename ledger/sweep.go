@@ -13,6 +13,9 @@ import (
 // sweepBatch bounds how many members are looked at before the queue is waited for.
 const sweepBatch = 256
 
+// sweepAgain is how soon a sweep is tried again that found the queue full.
+const sweepAgain = 5 * time.Second
+
 // sweepLoop destroys what is due: at start, and then every SweepEvery.
 func (l *Ledger) sweepLoop() {
 	tick := time.NewTicker(l.o.SweepEvery)
@@ -24,13 +27,20 @@ func (l *Ledger) sweepLoop() {
 		cancel()
 	}()
 	for {
-		if _, err := l.Sweep(ctx); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
+		_, err := l.Sweep(ctx)
+		var again <-chan time.Time
+		switch {
+		case err == nil || errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled):
+		case errors.Is(err, ErrBusy):
+			again = time.After(sweepAgain)
+		default:
 			l.o.Log.Error("what is due could not be destroyed; it is tried again", "err", err)
 		}
 		select {
 		case <-l.closing:
 			return
 		case <-tick.C:
+		case <-again:
 		}
 	}
 }
@@ -50,6 +60,9 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 		waiting := make([]*Pending, 0, len(slots))
 		for _, slot := range slots {
 			p, err := l.expire(ctx, slot)
+			if errors.Is(err, ErrBusy) && len(waiting) > 0 {
+				break // wait for those, then look again
+			}
 			if err != nil {
 				return changed, err
 			}
@@ -100,7 +113,7 @@ func (l *Ledger) expire(ctx context.Context, slot uint64) (*Pending, error) {
 func (l *Ledger) planExpiry(m *member, slot uint64, rec *keyring.Member, now time.Time) (*submission, error) {
 	reg := l.register.Load()
 	today := reg.Day(now)
-	s := &submission{member: m, path: m.path, slot: slot, pending: newPending()}
+	s := &submission{member: m, path: m.path, slot: slot, pending: newPending(), at: now}
 	left := rec.Clone()
 	left.Keys = left.Keys[:0]
 	d := &destruction{cause: causeExpiry}

@@ -65,6 +65,10 @@ func (l *Ledger) VerifyDeep(ctx context.Context, who Caller, progress func(done,
 	if !who.May(ActRegister) {
 		return DeepReport{}, ErrForbidden
 	}
+	// What was prepared for a commit that failed is in memory only, and would look like damage.
+	if err := l.Health(); err != nil {
+		return DeepReport{}, fmt.Errorf("restart first, and then check: %w", err)
+	}
 	if progress == nil {
 		progress = func(uint64, uint64) {}
 	}

@@ -93,6 +93,9 @@ func (x *Index) openRuns(size uint64) error {
 	var found []*run
 	for _, de := range names {
 		path := filepath.Join(x.dir, de.Name())
+		if name := strings.TrimSuffix(de.Name(), tempSuffix); de.IsDir() || !strings.HasSuffix(name, runSuffix) {
+			continue // not ours
+		}
 		if strings.HasSuffix(de.Name(), tempSuffix) {
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("remove an unfinished tag run: %w", err)

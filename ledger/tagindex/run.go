@@ -21,6 +21,7 @@ const (
 	runHeader  = len(runMagic) + 16
 	pairSize   = 24
 	tempSuffix = ".tmp"
+	runSuffix  = ".tags"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -130,7 +131,7 @@ func (r *run) find(tag Tag) (uint64, bool, error) {
 	return 0, false, nil
 }
 
-func runName(from, to uint64) string { return fmt.Sprintf("%012x-%012x.tags", from, to) }
+func runName(from, to uint64) string { return fmt.Sprintf("%012x-%012x%s", from, to, runSuffix) }
 
 // writeRun sorts the pairs and makes a durable run of them.
 func writeRun(dir string, from, to uint64, recs []pair) (*run, error) {
