@@ -87,17 +87,17 @@ func (r *Register) Decide(f *Fold, q *Question, now time.Time) Answer {
 
 func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Answer {
 	a := Answer{PolicyVersion: s.posted.version}
-	var rec *Recipient
-	if q.Recipient != "" {
-		rec = s.posted.byRec[q.Recipient]
-		if rec == nil || !r.registered(rec, now) || !rec.allows(s.purpose.ID, q.Items) {
-			a.Reason = ReasonRecipientNotRegistered
-			return a
-		}
-	}
 	items := q.Items
 	if len(items) == 0 && s.state != nil {
 		items = s.state.items
+	}
+	var rec *Recipient
+	if q.Recipient != "" {
+		rec = s.posted.byRec[q.Recipient]
+		if rec == nil || !r.registered(rec, now) || !rec.allows(s.purpose.ID, items) {
+			a.Reason = ReasonRecipientNotRegistered
+			return a
+		}
 	}
 	if f.anySuspended(items) {
 		a.Reason = ReasonItemSuspended
@@ -113,7 +113,7 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 	if !ok {
 		return a
 	}
-	if !coversItems(s, q.Items) {
+	if !coversItems(s, items) {
 		a.Reason = ReasonItemNotConsented
 		return a
 	}
@@ -134,12 +134,19 @@ func (r *Register) inForce(s *statement) (reason string, ok bool) {
 		return ReasonRefused, false
 	case s.state.decision == stateWithdrawn:
 		return ReasonWithdrawn, false
-	case !s.purpose.AsksConsent():
+	case !s.purpose.AsksConsent() && !r.asked(s.posted.id, s.state):
 		return ReasonBasisInForce, true
 	case r.reconsent(s.posted.id, s.state.version, s.purpose.ID, s.version):
 		return ReasonReconsentRequired, false
 	}
 	return ReasonConsentInForce, true
+}
+
+// asked reports whether the decision was a choice: its version rested the
+// purpose on consent. It stays one when a later version names another basis.
+func (r *Register) asked(policy string, s *purposeState) bool {
+	p, ok := r.Version(policy, s.version)
+	return ok && p.byPurpose[s.purpose] != nil && p.byPurpose[s.purpose].AsksConsent()
 }
 
 // coversItems reports whether the decision names every item, and the policy

@@ -204,6 +204,55 @@ func TestTheStateOfAMemberIsWhatWasDecided(t *testing.T) {
 	}
 }
 
+func TestAQuestionWithoutItemsIsAnsweredLikeOneThatNamesThemAll(t *testing.T) {
+	b := newBook(t, amended(t, "order_record], optional: [email, telephone]}", "order_record], optional: [email]}"))
+	c := haimConsent("purchasing_member", grant("order", "user_id", "name", "order_record", "telephone"), grant("promotion", "name", "email", "address"))
+	c.Reference = "raffle-1"
+	ok(t)(b.consent(c, noon))
+	june := time.Date(2026, 6, 2, 0, 0, 0, 0, seoul)
+	for _, c := range []struct {
+		q    consent.Question
+		all  []string
+		now  time.Time
+		want string
+	}{
+		{consent.Question{Purpose: "promotion", Recipient: "parcel-co"}, []string{"name", "email", "address"}, noon, "recipient_not_registered"}, // it may not have the e-mail
+		{consent.Question{Purpose: "order"}, []string{"user_id", "name", "order_record", "telephone"}, noon, "basis_in_force"},
+		{consent.Question{Purpose: "order"}, []string{"user_id", "name", "order_record", "telephone"}, june, "item_not_consented"}, // taken out since
+	} {
+		for _, items := range [][]string{nil, {}, c.all} {
+			c.q.Items = items
+			if a := b.r.Decide(b.f, &c.q, c.now); a.Reason != c.want {
+				t.Errorf("%s %v: %+v, want %s", c.q.Purpose, items, a, c.want)
+			}
+		}
+	}
+	if a := b.r.Decide(b.f, &consent.Question{Purpose: "promotion", Recipient: "parcel-co", Items: []string{"name", "address"}}, noon); !a.Allowed {
+		t.Errorf("control: %+v", a)
+	}
+}
+
+func TestAConsentStaysAChoiceWhenTheBasisChanges(t *testing.T) {
+	b := newBook(t, amended(t, "title: {en: Personalised service, ko: 맞춤형 서비스}\n    kind: collection\n    basis: consent", "title: {en: Personalised service, ko: 맞춤형 서비스}\n    kind: collection\n    basis: contract"))
+	ok(t)(b.consent(haimConsent("member", grant("membership"), grant("personalisation")), noon))
+	june := time.Date(2026, 6, 2, 0, 0, 0, 0, seoul)
+	if a := b.ask("personalisation", noon); !a.Allowed {
+		t.Fatalf("control: %+v", a)
+	}
+	if a := b.ask("personalisation", june); a.Allowed || a.Reason != consent.ReasonReconsentRequired {
+		t.Errorf("under a basis that nobody was told of: %+v", a)
+	}
+	ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"personalisation"}}, june))
+	if a := b.ask("personalisation", june); a.Reason != consent.ReasonWithdrawn {
+		t.Errorf("%+v", a)
+	}
+	c := haimConsent("member", grant("personalisation"))
+	c.PolicyVersion = "2026-06-01"
+	ok(t)(b.consent(c, june))
+	_, err := b.withdraw(&consent.Withdrawal{Purposes: []string{"personalisation"}}, june)
+	wantRefusal(t, err, consent.Invalid, "not_a_choice", "purposes[0]")
+}
+
 func TestAPurposeThatWasTakenOutAndComesBackIsAskedAgain(t *testing.T) {
 	all := string(policies.Haim())
 	i, j := strings.Index(all, "  personalisation:\n"), strings.Index(all, "  marketing:\n")

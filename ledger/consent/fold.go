@@ -11,8 +11,9 @@ import (
 //
 // Members have few purposes, so everything is a slice and looked through.
 type Fold struct {
-	withdrawn   bool // the membership
-	guarded     bool // too young to consent alone when the age was last stated
+	withdrawn   bool     // the membership
+	aged        []string // policies under which an age was stated
+	guarded     bool     // too young to consent alone when the age was last stated
 	kinds       []kindState
 	purposes    []purposeState
 	suspended   []suspension
@@ -23,7 +24,10 @@ type Fold struct {
 	bytes       int
 }
 
-type kindState struct{ policy, kind string }
+type kindState struct {
+	policy, kind string
+	had          []formerKind // kinds before this one
+}
 
 type purposeState struct {
 	policy, purpose, version string
@@ -31,6 +35,12 @@ type purposeState struct {
 	items, recipients        []string
 	index                    uint64
 	at                       time.Time
+}
+
+// formerKind is a kind that the member had, and when it ended.
+type formerKind struct {
+	kind  string
+	until time.Time
 }
 
 type decisionState uint8
@@ -72,8 +82,20 @@ type disclosureState struct {
 // keyUse is what is known of a key's entries.
 type keyUse struct {
 	key      KeyName
+	first    time.Time
 	newest   time.Time
-	purposes []string // that decisions in it were about
+	purposes []string   // that decisions in it were about, copies too
+	decided  []Decision // the newest on each purpose, copies apart, less what was withdrawn
+}
+
+// decision returns what the key says on a purpose, or nil.
+func (u *keyUse) decision(purpose string) *Decision {
+	for i := range u.decided {
+		if u.decided[i].Purpose == purpose {
+			return &u.decided[i]
+		}
+	}
+	return nil
 }
 
 // NewFold returns the state of a member of whom there is no entry.
@@ -94,6 +116,9 @@ func (f *Fold) Withdrawn() bool { return f != nil && f.withdrawn }
 // it says. Entries are applied in the order of their indexes.
 func (f *Fold) Apply(index uint64, at time.Time, key KeyName, e Event) {
 	use := f.use(key)
+	if use.newest.IsZero() {
+		use.first = at
+	}
 	use.newest = at
 	switch e.Kind {
 	case KindConsent:
@@ -146,9 +171,18 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	case e.Age == AgeByBirthDate || e.Age == AgeConfirmed:
 		f.guarded = false // old enough by now
 	}
-	f.setKind(e.Policy, e.MemberKind)
+	if e.Age != 0 && !slices.Contains(f.aged, e.Policy) {
+		f.aged = append(f.aged, e.Policy)
+	}
+	f.setKind(e.Policy, e.MemberKind, at)
 	for i := range e.Decisions {
 		d := &e.Decisions[i]
+		if said := use.decision(d.Purpose); said != nil {
+			*said = *d
+		} else {
+			use.decided = append(use.decided, *d)
+			f.bytes += 80
+		}
 		s := f.purpose(e.Policy, d.Purpose)
 		if s == nil {
 			f.purposes = append(f.purposes, purposeState{policy: e.Policy, purpose: d.Purpose})
@@ -164,14 +198,18 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	}
 }
 
-func (f *Fold) setKind(policy, kind string) {
+func (f *Fold) setKind(policy, kind string, at time.Time) {
 	for i := range f.kinds {
 		if f.kinds[i].policy == policy {
+			if was := f.kinds[i].kind; was != kind {
+				f.kinds[i].had = append(f.kinds[i].had, formerKind{was, at})
+				f.bytes += 40 + len(was)
+			}
 			f.kinds[i].kind = kind
 			return
 		}
 	}
-	f.kinds = append(f.kinds, kindState{policy, kind})
+	f.kinds = append(f.kinds, kindState{policy: policy, kind: kind})
 	f.bytes += 32 + len(policy) + len(kind)
 }
 
@@ -184,6 +222,7 @@ func (f *Fold) applyWithdrawal(index uint64, at time.Time, e *Event) {
 		return
 	}
 	for _, name := range e.Purposes {
+		f.takeBack(e.Policy, name, e.Items)
 		s := f.purpose(e.Policy, name)
 		switch {
 		case s == nil && len(e.Items) > 0: // the consent died with its class; no items are left to take away
@@ -195,7 +234,7 @@ func (f *Fold) applyWithdrawal(index uint64, at time.Time, e *Event) {
 			f.bytes += 160
 		case len(e.Items) > 0:
 			// The new list is another slice: the old one may belong to an event.
-			s.items = slices.DeleteFunc(slices.Clone(s.items), func(it string) bool { return slices.Contains(e.Items, it) })
+			s.items = without(s.items, e.Items)
 			if len(s.items) == 0 {
 				s.decision, s.index, s.at = stateWithdrawn, index, at
 			}
@@ -203,6 +242,23 @@ func (f *Fold) applyWithdrawal(index uint64, at time.Time, e *Event) {
 			s.decision, s.index, s.at = stateWithdrawn, index, at
 		}
 	}
+}
+
+// takeBack takes a purpose, or items of it, out of what each key says.
+func (f *Fold) takeBack(policy, purpose string, items []string) {
+	for i := range f.keys {
+		if f.keys[i].key.Class.Policy() != policy {
+			continue
+		}
+		if d := f.keys[i].decision(purpose); d != nil {
+			d.Items = without(d.Items, items)
+			d.Granted = d.Granted && len(items) > 0 && len(d.Items) > 0
+		}
+	}
+}
+
+func without(list, gone []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(gone, s) })
 }
 
 func (f *Fold) applyOutcome(index uint64, e *Event) {
@@ -259,6 +315,22 @@ func (f *Fold) kind(policy string) string {
 		}
 	}
 	return ""
+}
+
+// kindsHad returns the member's kind, and those that the member had after t.
+func (f *Fold) kindsHad(policy string, t time.Time) []string {
+	for i := range f.kinds {
+		if k := &f.kinds[i]; k.policy == policy {
+			list := []string{k.kind}
+			for _, had := range k.had {
+				if t.Before(had.until) {
+					list = append(list, had.kind)
+				}
+			}
+			return list
+		}
+	}
+	return nil
 }
 
 func (f *Fold) isSuspended(item string) bool {

@@ -62,6 +62,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 			return nil, err
 		}
 	}
+	plan.restate(f, keys, p, &e)
 	membership := KeyName{Class: p.classIDs[p.membership[kind]]}
 	if was := f.kind(p.id); was != kind {
 		plan.MemberKind = kind
@@ -194,14 +195,15 @@ func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, now time.Time, e *
 			return nil
 		}
 		e.Age = AgeByBirthDate
-	case c.MinimumAgeConfirmed:
-		e.Age = AgeConfirmed
 	case c.Guardian != nil:
 		e.Age = AgeByGuardian
-	case f.kind(p.id) == "":
-		return invalid("age_not_stated", "birth_date", "the policy has a minimum age; send birth_date (it is not recorded) or minimum_age_confirmed: true")
 	case f.guarded:
+		// A tick does not make a child older; a date of birth can show it.
 		return invalid("guardian_required", "guardian", "the member enrolled with a guardian's consent; send guardian, or birth_date if the member is old enough now")
+	case c.MinimumAgeConfirmed:
+		e.Age = AgeConfirmed
+	case !slices.Contains(f.aged, p.id):
+		return invalid("age_not_stated", "birth_date", "the policy has a minimum age; send birth_date (it is not recorded) or minimum_age_confirmed: true")
 	}
 	return nil
 }
@@ -234,7 +236,7 @@ func (r *Register) planDecision(plan *Plan, p *Policy, kind string, c *Consent, 
 		return invalid("duplicate_purpose", at(i, ".purpose"), "the purpose is decided twice; send one decision a purpose")
 	case !pu.forKind(kind):
 		return invalid("purpose_not_for_member_kind", at(i, ".purpose"), "the purpose is not for this kind of member; see its member_kinds")
-	case !d.Granted && !pu.AsksConsent():
+	case !d.Granted && !pu.AsksConsent() && (len(d.Items) == 0 || covers(d.Items, pu.Mandatory)):
 		return invalid("not_a_choice", at(i, ".decision"), "the purpose rests on a contract or a legal duty, not on consent; it cannot be refused, only left out")
 	}
 	if err := checkItems(p, pu, d.Items, i); err != nil {
@@ -244,6 +246,9 @@ func (r *Register) planDecision(plan *Plan, p *Policy, kind string, c *Consent, 
 		if err := r.grant(p, pu, &d, i, now); err != nil {
 			return err
 		}
+	} else if len(d.Items) > 0 && !covers(d.Items, pu.Mandatory) {
+		// Recorded as a refusal it would take the mandatory items along.
+		return invalid("items_not_refused_alone", at(i, ".items"), "a refusal is of the whole purpose; to refuse optional items grant the purpose without them, or withdraw them")
 	} else if err := checkRecipients(r, p, pu, d.Recipients, i, now); err != nil {
 		return err
 	}
@@ -307,7 +312,7 @@ func (r *Register) grant(p *Policy, pu *Purpose, d *Decision, i int, now time.Ti
 			}
 		}
 	}
-	if len(d.Recipients) == 0 && pu.Kind == PurposeProvision {
+	if d.Recipients == nil && pu.Kind == PurposeProvision {
 		for j := range p.recipients {
 			if rec := &p.recipients[j]; rec.Kind != RecipientProcessor && r.registered(rec, now) && slices.Contains(rec.Purposes, pu.ID) {
 				d.Recipients = append(d.Recipients, rec.ID)
@@ -336,13 +341,62 @@ func checkRecipients(r *Register, p *Policy, pu *Purpose, recipients []string, i
 // registered reports whether a recipient of a version in force is in force.
 func (r *Register) registered(rec *Recipient, now time.Time) bool { return rec.from <= r.Day(now) }
 
+// restate records a decision also under every other living key in which the
+// member said yes to more: the older yes would rule again once the key of this
+// decision is destroyed. Keys of one class speak of different orders or
+// events, and a no to one is no word on another.
+func (p *Plan) restate(f *Fold, keys []KeyState, pol *Policy, e *Event) {
+	for i := range len(p.Entries) {
+		class := p.Entries[i].Key.Class
+		for _, d := range slices.Clone(p.Entries[i].Event.Decisions) {
+			for j := range f.keys {
+				use := &f.keys[j]
+				old := use.decision(d.Purpose)
+				if use.key.Class.Policy() == pol.id && use.key.Class != class && hasKey(keys, use.key) &&
+					old != nil && old.Granted && !d.coversAll(old) {
+					p.alsoUnder(use.key, d, e)
+				}
+			}
+		}
+	}
+}
+
+// coversAll reports whether the decision grants all that an older one did.
+func (d *Decision) coversAll(old *Decision) bool {
+	return d.Granted && covers(d.Items, old.Items) && covers(d.Recipients, old.Recipients)
+}
+
+// alsoUnder adds a decision of a consent to the entry under another key.
+func (p *Plan) alsoUnder(key KeyName, d Decision, e *Event) {
+	for i := range p.Entries {
+		if o := &p.Entries[i]; o.Key == key {
+			// The slice may have room that another entry's decisions use.
+			o.Event.Decisions = append(slices.Clip(o.Event.Decisions), d)
+			return
+		}
+	}
+	one := *e
+	one.Reference, one.Decisions = key.Reference, []Decision{d}
+	p.Entries = append(p.Entries, Draft{key, one})
+}
+
+// covers reports whether all holds each of some.
+func covers(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
 // copyConsent adds the proof of what is not in the evidence class already.
 func (p *Plan) copyConsent(key KeyName, e *Event) {
 	c := *e
 	c.Copy = true
 	for i := range p.Entries {
-		if p.Entries[i].Key != key {
-			c.Decisions = append(c.Decisions, p.Entries[i].Event.Decisions...)
+		if p.Entries[i].Key == key {
+			continue
+		}
+		for _, d := range p.Entries[i].Event.Decisions {
+			if !slices.ContainsFunc(c.Decisions, func(o Decision) bool { return o.Purpose == d.Purpose }) { // restated
+				c.Decisions = append(c.Decisions, d)
+			}
 		}
 	}
 	p.create(key)

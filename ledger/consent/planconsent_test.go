@@ -62,6 +62,9 @@ func TestAConsentIsRefusedByNameAndNothingIsPlanned(t *testing.T) {
 		{"recipient_not_for_purpose", "decisions[0].recipients[0]", consent.Invalid, decide("member", consent.Decision{Purpose: "partner_offers", Granted: true, Recipients: []string{"parcel-co"}})},
 		{"duplicate_recipient", "decisions[0].recipients[1]", consent.Invalid, decide("member", consent.Decision{Purpose: "partner_offers", Granted: true, Recipients: []string{"partner-brand", "partner-brand"}})},
 		{"reference_required", "reference", consent.Invalid, decide("purchasing_member", grant("delivery"))},
+		{"items_not_refused_alone", "decisions[0].items", consent.Invalid, decide("member", consent.Decision{Purpose: "membership", Items: []string{"telephone"}})},
+		{"items_not_refused_alone", "decisions[0].items", consent.Invalid, decide("purchasing_member", consent.Decision{Purpose: "order", Items: []string{"telephone"}})},
+		{"not_a_choice", "decisions[0].decision", consent.Invalid, decide("purchasing_member", consent.Decision{Purpose: "payment", Items: []string{"name", "payment_record"}})},
 	} {
 		t.Run(c.code, func(t *testing.T) {
 			b := newBook(t, haim(t))
@@ -249,9 +252,13 @@ func TestAGuardianMayConsentWhereThePolicySaysSo(t *testing.T) {
 	later.MinimumAgeConfirmed = false
 	_, err = b.consent(later, noon)
 	wantRefusal(t, err, consent.Invalid, "guardian_required", "guardian")
-	later.MinimumAgeConfirmed = true
+	later.MinimumAgeConfirmed = true // says a child
+	_, err = b.consent(later, noon)
+	wantRefusal(t, err, consent.Invalid, "guardian_required", "guardian")
+	grown := must(consent.ParseDate("2012-03-10"))
+	later.BirthDate = &grown
 	ok(t)(b.consent(later, noon))
-	later.MinimumAgeConfirmed = false
+	later.BirthDate, later.MinimumAgeConfirmed = nil, false
 	ok(t)(b.consent(later, noon))
 }
 
@@ -264,6 +271,42 @@ func TestTheAgeIsStatedToEachPolicyThatAsks(t *testing.T) {
 	c.Policy = "haim"
 	_, err := b.consent(c, noon)
 	wantRefusal(t, err, consent.Invalid, "age_not_stated", "birth_date")
+}
+
+func TestTheAgeIsStatedOnceAVersionAsksForIt(t *testing.T) {
+	src := strings.Replace(string(policies.Haim()), "minimum_age: 14\n", "", 1)
+	b := newBook(t, register(t, []byte(src)))
+	c := haimConsent("member", grant("membership"))
+	c.MinimumAgeConfirmed = false
+	ok(t)(b.consent(c, noon))
+	next := strings.NewReplacer(`version: "2025-01-01"`, `version: "2026-06-01"`, `announced: "2024-12-01"`, `announced: "2026-03-10"`).Replace(string(policies.Haim()))
+	var err error
+	if b.r, err = b.r.With(must(consent.ParsePolicy([]byte(next))), noon); err != nil {
+		t.Fatal(err)
+	}
+	june := time.Date(2026, 6, 1, 0, 0, 0, 0, seoul)
+	c.PolicyVersion, c.Decisions = "2026-06-01", []consent.Decision{grant("marketing")}
+	_, err = b.consent(c, june)
+	wantRefusal(t, err, consent.Invalid, "age_not_stated", "birth_date")
+	c.MinimumAgeConfirmed = true
+	ok(t)(b.consent(c, june))
+	c.MinimumAgeConfirmed = false
+	ok(t)(b.consent(c, june))
+}
+
+func TestAGrantToAnEmptyListOfRecipientsIsToNobody(t *testing.T) {
+	for _, c := range []struct {
+		recipients []string
+		want       string
+	}{{nil, consent.ReasonConsentInForce}, {[]string{}, consent.ReasonRecipientNotConsented}} {
+		b := newBook(t, haim(t))
+		d := grant("partner_offers")
+		d.Recipients = c.recipients
+		ok(t)(b.consent(haimConsent("member", grant("membership"), d), noon))
+		if a := b.r.Decide(b.f, &consent.Question{Purpose: "partner_offers", Recipient: "partner-brand"}, noon); a.Reason != c.want {
+			t.Errorf("%#v: %+v", c.recipients, a)
+		}
+	}
 }
 
 func TestAConsentNamesTheVersionInForce(t *testing.T) {

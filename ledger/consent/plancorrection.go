@@ -65,6 +65,11 @@ func correctedItemPolicy(f *Fold, policies []*Policy, c *Correction, i int) (*Po
 		return nil, invalid("duplicate_item", field+".item", "the item is there twice; send one change an item")
 	}
 	for _, p := range policies {
+		if it := p.byItem[ch.Item]; it != nil && it.Secret && (ch.Old != nil || ch.New != nil) {
+			return nil, invalid("secret_value", field, "a value of a secret item is never recorded; send the item without old and new")
+		}
+	}
+	for _, p := range policies {
 		if slices.Contains(p.prohibited, ch.Item) {
 			return nil, invalid("prohibited_item", field+".item", "the policy prohibits the item; there is nothing to correct")
 		}

@@ -144,3 +144,16 @@ func TestWhoGotTheWrongValueIsListedOnce(t *testing.T) {
 		t.Errorf("told of the last one already: notify %v", p.Notify)
 	}
 }
+
+func TestAnItemThatOnePolicyCallsSecretHasNoValueInAny(t *testing.T) {
+	open := strings.NewReplacer("password: {secret: true}", "password: {}", "optional: [name]", "optional: [name, password]").Replace(small)
+	b := newBook(t, register(t, []byte(open), []byte(strings.Replace(small, "policy: shop", "policy: store", 1))))
+	for _, id := range []string{"shop", "store"} {
+		c := haimConsent("member", grant("membership"))
+		c.Policy = id
+		ok(t)(b.consent(c, noon))
+	}
+	_, err := b.correct(&consent.Correction{Changes: []consent.Change{{Item: "password", New: text("hunter2")}}}, "cor_1", noon)
+	wantRefusal(t, err, consent.Invalid, "secret_value", "changes[0]")
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "password"}}}, "cor_1", noon))
+}

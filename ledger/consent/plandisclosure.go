@@ -36,7 +36,7 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDisclosedItems(p, d.Items); err != nil {
+	if err := checkDisclosedItems(s, ex, d.Items); err != nil {
 		return nil, err
 	}
 	if f.anySuspended(d.Items) && (ex == nil || !ex.DespiteSuspension) {
@@ -50,6 +50,9 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	key, refusal := r.recordingKey(f, keys, p, s.purpose, d.Reference)
 	if refusal != nil {
 		return nil, refusal
+	}
+	if key.Reference != "" && ex == nil && !f.saidYes(key, s.purpose.ID, d.Items) {
+		return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
 	}
 	e := Event{
 		Kind: KindDisclosure, Policy: p.id, PolicyVersion: p.version, OccurredAtMs: d.OccurredAt.UnixMilli(),
@@ -137,9 +140,11 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 		switch {
 		case ex == nil:
 			return nil, nil, forbid("basis_not_allowed", "basis", "the policy in force lists no such exemption; leave basis out to rest on the purpose's own")
+		case len(ex.Purposes) > 0 && !slices.Contains(ex.Purposes, s.purpose.ID):
+			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption does not cover this purpose")
 		case ex.Anonymised:
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for anonymised data only; send the disclosure with form: anonymised and without member_id")
-		case ex.Authority && rec != nil && rec.Kind != RecipientAuthority:
+		case ex.Authority && r.knownAsOther(d.Recipient):
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for authorities, and the recipient is none")
 		}
 	}
@@ -153,7 +158,36 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 	return rec, ex, nil
 }
 
-func checkDisclosedItems(p *Policy, items []string) error {
+// knownAsOther reports whether any version of any policy names the recipient
+// as something else than an authority: whoever left the register, or is not on
+// it yet, is no authority for that.
+func (r *Register) knownAsOther(id string) bool {
+	for _, vs := range r.policies {
+		for _, v := range vs {
+			if rec := v.byRec[id]; rec != nil && rec.Kind != RecipientAuthority {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// saidYes reports whether what a key says grants the items.
+func (f *Fold) saidYes(key KeyName, purpose string, items []string) bool {
+	for i := range f.keys {
+		if use := &f.keys[i]; use.key == key {
+			d := use.decision(purpose)
+			return d != nil && d.Granted && covers(d.Items, items)
+		}
+	}
+	return false
+}
+
+// checkDisclosedItems holds items to the policy, and those that an exemption
+// covers to the purpose, as the consent would: to what it names now or named
+// when the member decided.
+func checkDisclosedItems(s *statement, ex *Exemption, items []string) error {
+	p := s.posted.Policy
 	for i, id := range items {
 		switch it := p.byItem[id]; {
 		case slices.Contains(p.prohibited, id):
@@ -162,6 +196,8 @@ func checkDisclosedItems(p *Policy, items []string) error {
 			return invalid("unknown_item", index("items", i), "the policy has no such item; see its items")
 		case it.Secret:
 			return invalid("secret_item", index("items", i), "a secret item is given to nobody; leave it out")
+		case ex != nil && !s.purpose.has(id) && (s.state == nil || !slices.Contains(s.state.items, id)):
+			return invalid("unknown_item", index("items", i), "the purpose has no such item; name the purpose that it is held for")
 		}
 	}
 	return nil

@@ -1,11 +1,13 @@
 package consent_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"consentledger/ledger/consent"
+	"consentledger/testdata/policies"
 )
 
 // buyer is a purchasing member with one open order and one open correction.
@@ -145,4 +147,65 @@ func TestALookAtWhatIsKeptIsRecordedToo(t *testing.T) {
 	if k := p.Entries[0].Key.Class; k != "haim/access" {
 		t.Errorf("recorded in %s", k)
 	}
+}
+
+func TestAnExemptionCoversItsPurposesAndTheirItemsOnly(t *testing.T) {
+	type call = consent.Disclosure
+	for _, c := range []struct {
+		what, code, field string
+		kind              consent.RefusalKind
+		call              call
+	}{
+		{"its purpose", "", "", 0, call{Recipient: "settlement-co", Purpose: "payment", Items: []string{"payment_record"}, Basis: "settlement"}},
+		{"a purpose that was refused", "basis_not_allowed", "basis", consent.Forbidden, call{Recipient: "partner-brand", Purpose: "partner_offers", Items: []string{"email"}, Basis: "settlement"}},
+		{"an authority", "", "", 0, call{Recipient: "seoul-court", Purpose: "identification", Items: []string{"birth_date"}, Basis: "law"}},
+		{"an item of another purpose", "unknown_item", "items[1]", consent.Invalid, call{Recipient: "seoul-court", Purpose: "identification", Items: []string{"birth_date", "skin_issues"}, Basis: "law"}},
+	} {
+		b := newBook(t, dermatech(t))
+		m := haimConsent("standard_member", grant("identification"), grant("payment"), refusal("partner_offers"))
+		m.Policy, m.PolicyVersion = "dermatech", "2011-12-01"
+		ok(t)(b.consent(m, noon))
+		c.call.OccurredAt = noon
+		_, err := b.disclose(&c.call, noon)
+		if c.code == "" {
+			if err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+			continue
+		}
+		wantRefusal(t, err, c.kind, c.code, c.field)
+	}
+}
+
+func TestARecipientFromNextYearIsNoAuthorityToday(t *testing.T) {
+	src := strings.Replace(string(policies.Haim()), "items: [email, name]\n    from: \"2025-01-01\"", "items: [email, name]\n    from: \"2027-01-01\"", 1)
+	b := newBook(t, register(t, []byte(src)))
+	ok(t)(b.consent(haimConsent("member", grant("membership"), refusal("partner_offers")), noon))
+	d := &consent.Disclosure{Recipient: "partner-brand", Purpose: "partner_offers", Items: []string{"email"}, Basis: "legal_process", OccurredAt: noon}
+	_, err := b.disclose(d, noon)
+	wantRefusal(t, err, consent.Forbidden, "basis_not_allowed", "basis")
+	d.Recipient = "seoul-court"
+	ok(t)(b.disclose(d, noon))
+}
+
+func TestADisclosureForAnEventRestsOnWhatWasSaidOfIt(t *testing.T) {
+	b := newBook(t, haim(t))
+	decide := func(reference string, d ...consent.Decision) {
+		c := haimConsent("member", d...)
+		c.Reference = reference
+		ok(t)(b.consent(c, noon))
+	}
+	give := func(reference string) error {
+		_, err := b.disclose(&consent.Disclosure{Recipient: "parcel-co", Purpose: "promotion", Items: []string{"name", "address"}, Reference: reference, OccurredAt: noon}, noon)
+		return err
+	}
+	decide("event-1", grant("membership"), refusal("promotion"))
+	decide("event-2", grant("promotion", "name", "email", "address"))
+	wantRefusal(t, give("event-1"), consent.Forbidden, "item_not_consented", "reference")
+	if err := give("event-2"); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"promotion"}, Items: []string{"address"}}, noon))
+	decide("event-3", grant("promotion", "name", "email", "address"))
+	wantRefusal(t, give("event-2"), consent.Forbidden, "item_not_consented", "reference") // not given back by a yes to another event
 }

@@ -123,27 +123,28 @@ func (r *Register) afterMembership(f *Fold, k KeyState, rule Rule, now time.Time
 	if !ok || rule.Until == untilOutcome {
 		return kept, due
 	}
-	kind := f.kind(p.id)
 	for i := range f.keys {
 		use := &f.keys[i]
 		if use.key != k.KeyName {
 			continue
 		}
 		for _, name := range use.purposes {
-			pu := p.byPurpose[name]
-			if pu == nil || !pu.forKind(kind) {
-				continue
-			}
-			other, ok := p.byClass[pu.Class(kind)]
-			if !ok || other.Until != "" {
-				continue
-			}
-			from := today
-			if other.From == FromEntry {
-				from = r.Day(use.newest)
-			}
-			if d := r.DayStart(r.DiesOn(other, from)); d.After(due) {
-				kept, due = other, d
+			for _, kind := range f.kindsHad(p.id, use.first) {
+				pu := p.byPurpose[name]
+				if pu == nil || !pu.forKind(kind) {
+					continue
+				}
+				other, ok := p.byClass[pu.Class(kind)]
+				if !ok || other.Until != "" {
+					continue
+				}
+				from := today
+				if other.From == FromEntry {
+					from = r.Day(use.newest)
+				}
+				if d := r.DayStart(r.DiesOn(other, from)); d.After(due) {
+					kept, due = other, d
+				}
 			}
 		}
 	}
@@ -221,7 +222,7 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 			return nil, invalid("unknown_purpose", index("purposes", i), "no policy in force states the purpose and the member decided on none such; see the policy's purposes")
 		}
 		for _, t := range found {
-			if !t.purpose.AsksConsent() {
+			if !t.purpose.AsksConsent() && !(t.granted() && r.asked(t.policy.id, t.state)) {
 				return nil, invalid("not_a_choice", index("purposes", i), "the purpose rests on a contract or a legal duty, not on consent; it ends with that, or with scope: membership")
 			}
 			if slices.ContainsFunc(all, func(o target) bool { return o.policy.id == t.policy.id && o.purpose.ID == t.purpose.ID }) {
@@ -259,7 +260,7 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 			plan.Entries = append(plan.Entries, Draft{ev, one})
 		}
 		if len(w.Items) == 0 {
-			r.endPurposeClasses(plan, f, keys, id, one.Purposes)
+			r.endPurposeClasses(plan, f, keys, id, one.Purposes, now)
 		}
 	}
 	plan.Notify = f.holders(func(d *disclosureState, item string) bool {
@@ -296,7 +297,7 @@ func checkWithdrawnItems(all []target, items []string) error {
 // endPurposeClasses destroys the classes until purpose_withdrawal in which
 // none of the purposes decided on is still granted, and says what is kept of
 // the others that hold a purpose that goes.
-func (r *Register) endPurposeClasses(plan *Plan, f *Fold, keys []KeyState, policy string, gone []string) {
+func (r *Register) endPurposeClasses(plan *Plan, f *Fold, keys []KeyState, policy string, gone []string, now time.Time) {
 	for i := range f.keys {
 		use := &f.keys[i]
 		if use.key.Class.Policy() != policy || !slices.ContainsFunc(use.purposes, func(p string) bool { return slices.Contains(gone, p) }) {
@@ -312,14 +313,18 @@ func (r *Register) endPurposeClasses(plan *Plan, f *Fold, keys []KeyState, polic
 			return s != nil && s.decision == stateGranted && !slices.Contains(gone, p)
 		})
 		switch {
-		case rule.Until == UntilPurposeWithdrawal && !needed:
+		case (rule.Until == UntilPurposeWithdrawal || rule.ByReference() && rule.Basis == "") && !needed:
 			plan.Destroy = append(plan.Destroy, use.key)
 		case rule.Until != "":
 			plan.keep(use.key.Class, nil, rule.Until, rule.Basis)
 		case rule.From == FromWithdrawal:
 			plan.keep(use.key.Class, nil, UntilWithdrawal, rule.Basis)
 		default:
-			due := r.DayStart(r.DiesOn(rule, keys[j].NewestDay))
+			newest := keys[j].NewestDay
+			if slices.ContainsFunc(plan.Entries, func(d Draft) bool { return d.Key == use.key }) {
+				newest = max(newest, r.Day(now))
+			}
+			due := r.DayStart(r.DiesOn(rule, newest))
 			plan.keep(use.key.Class, &due, "", rule.Basis)
 		}
 	}

@@ -223,3 +223,43 @@ func TestAWithdrawalNamesWhoHoldsData(t *testing.T) {
 		t.Error(d) // the record of the other went with its class, and its holder was named then
 	}
 }
+
+func TestAMemberWhoBoughtAndBuysNoMoreLeavesWhatTheLawKeeps(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		b := newBook(t, haim(t))
+		ok(t)(b.consent(haimConsent("member", grant("membership")), noon))
+		ok(t)(b.consent(haimConsent("purchasing_member", grant("order")), noon.Add(time.Hour)))
+		if back {
+			ok(t)(b.consent(haimConsent("member", refusal("marketing")), noon.Add(2*time.Hour)))
+		}
+		p := ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon.Add(3*time.Hour)))
+		if got := keptRows(p.Kept); !strings.Contains(got, "membership 2031-03-11") {
+			t.Errorf("back %t, kept: %s", back, got)
+		}
+	}
+}
+
+func TestAnEventsDataGoesWithItsConsent(t *testing.T) {
+	b := newBook(t, haim(t))
+	c := haimConsent("purchasing_member", grant("membership"), grant("promotion"), grant("delivery"))
+	c.Reference = "order-7"
+	ok(t)(b.consent(c, noon))
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"promotion"}}, noon))
+	if d := cmp.Diff([]consent.KeyName{{Class: "haim/promotion", Reference: "order-7"}}, p.Destroy); d != "" {
+		t.Error(d)
+	}
+	if b.key(consent.KeyName{Class: "haim/shipping", Reference: "order-7"}) < 0 {
+		t.Error("the delivery went along")
+	}
+}
+
+func TestTheAnswerToAWithdrawalCountsItsOwnCopy(t *testing.T) {
+	b := newBook(t, withEvidence(t))
+	c := haimConsent("member", grant("membership"), grant("marketing"))
+	c.OccurredAt = noon.AddDate(-1, 0, 0)
+	ok(t)(b.consent(c, c.OccurredAt))
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}}, noon))
+	if got := keptRows(p.Kept); got != "complaint 2029-03-11T00:00:00+09:00  true" {
+		t.Errorf("kept: %s", got)
+	}
+}

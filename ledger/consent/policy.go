@@ -105,10 +105,11 @@ type Recipient struct {
 type Exemption struct {
 	ID                string
 	Title             Text
-	Basis             string // the law
-	Anonymised        bool   // only of data that identifies nobody
-	Authority         bool   // its recipient is an authority, which need not be on the register
-	DespiteSuspension bool   // also of items under correction
+	Basis             string   // the law
+	Anonymised        bool     // only of data that identifies nobody
+	Authority         bool     // its recipient is an authority, which need not be on the register
+	DespiteSuspension bool     // also of items under correction
+	Purposes          []string // for which it stands in for the consent; empty: all
 }
 
 // A Class is a retention class of a policy.

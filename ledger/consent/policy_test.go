@@ -83,6 +83,8 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"missing_field", "recipients.brand.items", "line 41", ", items: [email]}", "}"},
 		{"missing_field", "retention.records.basis", "line 16", ", basis: consumer law", ""},
 		{"missing_field", "exemptions.court.basis", "line 43", ", basis: PIPA 18", ""},
+		{"missing_field", "exemptions.court.purposes", "line 43", ", recipient: authority", ""},
+		{"unknown_name", "exemptions.court.purposes[0]", "line 43", ", recipient: authority", ", purposes: [other]"},
 		{"missing_field", "text", "line 1", "text: {en: \"What we do with your data.\"}\n", ""},
 		{"missing_field", "purposes.membership.retention.buyer", "line 24", "{member: membership, buyer: bought}", "{member: membership}"},
 		{"missing_field", "policy", "line 1", small, ""},

@@ -32,6 +32,7 @@ func (d *decoder) check(p *Policy) {
 		d.checkPurpose(p, &p.purposes[i])
 	}
 	d.checkRecipients(p)
+	d.checkExemptions(p)
 	if d.fault == nil {
 		d.findMembership(p)
 	}
@@ -175,6 +176,16 @@ func (d *decoder) checkRecipients(p *Policy) {
 				d.fail("secret_item", at, "a secret item is given to nobody; remove it")
 			case !slices.ContainsFunc(r.Purposes, func(pu string) bool { return p.byPurpose[pu] != nil && p.byPurpose[pu].has(id) }):
 				d.fail("unknown_name", at, "none of the recipient's purposes has the item; add it to one or remove it here")
+			}
+		}
+	}
+}
+
+func (d *decoder) checkExemptions(p *Policy) {
+	for _, e := range p.exemptions {
+		for i, id := range e.Purposes {
+			if p.byPurpose[id] == nil {
+				d.fail("unknown_name", index("exemptions."+e.ID+".purposes", i), "no such purpose under purposes; add it there")
 			}
 		}
 	}

@@ -241,7 +241,7 @@ func (d *decoder) recipients(n ast.Node, p *Policy) {
 func (d *decoder) exemptions(n ast.Node, p *Policy) {
 	for _, f := range d.mapping(n, "exemptions") {
 		d.nameKey(f)
-		m := d.object(f.value, f.path, "title", "basis", "anonymised", "recipient", "despite_suspension")
+		m := d.object(f.value, f.path, "title", "basis", "anonymised", "recipient", "despite_suspension", "purposes")
 		d.require(m, f.path, "title", "what is disclosed and why")
 		e := Exemption{
 			ID:                f.key,
@@ -250,11 +250,16 @@ func (d *decoder) exemptions(n ast.Node, p *Policy) {
 			DespiteSuspension: d.flag(m["despite_suspension"], f.path+".despite_suspension"),
 		}
 		e.Title, _ = d.languages(m["title"], f.path+".title")
+		e.Purposes = d.names(m["purposes"], f.path+".purposes")
 		if v := m["recipient"]; v != nil {
 			e.Authority = d.oneOf(v, f.path+".recipient", RecipientAuthority) != ""
 		}
 		if !e.Anonymised {
 			d.require(m, f.path, "basis", "the law that allows it without consent")
+			if !e.Authority {
+				// Or any ground would open every purpose that was refused.
+				d.require(m, f.path, "purposes", "the purposes that it covers")
+			}
 		}
 		if slices.Contains([]string{BasisConsent, BasisContract, BasisLegalObligation}, f.key) {
 			d.fail("invalid_value", f.path, "consent, contract and legal_obligation are bases of purposes; give the exemption another name")
