@@ -23,6 +23,7 @@ type book interface {
 	CreateAPIKey(ctx context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error)
 	RevokeAPIKey(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
 	Authenticate(token, from string) (ledger.Caller, error)
+	Lives(who ledger.Caller) bool
 	Checkpoint() []byte
 	Health() error
 	Origin() string

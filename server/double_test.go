@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,10 @@ type double struct {
 	panics    bool
 	forgets   bool // calls are not kept: for benchmarks
 	size      uint64
+	revoked   atomic.Bool // every key, after it was authenticated
 }
+
+func (d *double) Lives(who ledger.Caller) bool { return who.KeyID == "local" || !d.revoked.Load() }
 
 type doublePending struct {
 	d     *double

@@ -151,6 +151,10 @@ func (x *exchange) admit(local bool) *problem {
 			if p := x.readBody(); p != nil {
 				return p
 			}
+			// The body may have taken its time, and the key may have been revoked in it.
+			if !rt.public && !x.s.book.Lives(x.caller) {
+				return x.unauthorized()
+			}
 		}
 	}
 	if p := x.checkQuery(); p != nil {
@@ -167,7 +171,6 @@ func roleNotAllowed() *problem {
 }
 
 func (x *exchange) authenticate() *problem {
-	const remedy = "Send `Authorization: Bearer cl_live_…` with a key that is live."
 	values := x.r.Header["Authorization"]
 	if len(values) == 1 {
 		scheme, token, ok := strings.Cut(values[0], " ")
@@ -182,8 +185,16 @@ func (x *exchange) authenticate() *problem {
 			}
 		}
 	}
+	return x.unauthorized()
+}
+
+func (x *exchange) unauthorized() *problem {
 	x.w.Header().Set("WWW-Authenticate", "Bearer")
-	return newProblem("unauthorized", "Authorization", remedy)
+	return keyIsNeeded()
+}
+
+func keyIsNeeded() *problem {
+	return newProblem("unauthorized", "Authorization", "Send `Authorization: Bearer cl_live_…` with a key that is live.")
 }
 
 func withoutPort(address string) string {
