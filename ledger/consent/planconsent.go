@@ -3,6 +3,7 @@ package consent
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,8 +20,16 @@ const (
 )
 
 // notMethods are ways in which nobody consents (GDPR recital 32): going on to
-// use a shop, saying nothing, a box ticked beforehand, a browser's signal.
-var notMethods = []string{"implied", "continued_use", "silence", "inactivity", "preticked", "default", "signal", "gpc"}
+// use a shop, saying nothing, a box ticked beforehand, a browser's signal. They
+// are compared without - and _.
+var notMethods = []string{
+	"implied", "implicit", "deemed", "assumed", "passive", "silence", "inactivity", "none",
+	"continueduse", "browsing", "scroll", "scrolling",
+	"preticked", "prechecked", "default", "optout",
+	"signal", "gpc", "gpcsignal", "globalprivacycontrol",
+}
+
+var methodSpelling = strings.NewReplacer("-", "", "_", "")
 
 // PlanConsent checks a consent against the policy version in force and says
 // what it leads to: one entry for each retention class among its decisions,
@@ -117,9 +126,9 @@ func consentManner(p *Policy, c *Consent, now time.Time, e *Event) error {
 	switch {
 	case c.Method == "":
 		return invalid("method_required", "method", "say how the consent was given, such as button, checkbox, paper or phone")
-	case !isName(c.Method):
-		return invalid("invalid_method", "method", "a method is a name of 1 to 64 of a-z, 0-9, _ and -")
-	case slices.Contains(notMethods, c.Method):
+	case !isName(c.Method) || !strings.ContainsAny(c.Method, "abcdefghijklmnopqrstuvwxyz"):
+		return invalid("invalid_method", "method", "a method is a name of 1 to 64 of a-z, 0-9, _ and -, with a letter")
+	case slices.Contains(notMethods, methodSpelling.Replace(c.Method)):
 		return invalid("not_a_consent", "method", "nobody consents by doing nothing or by a browser's signal; record only what the member decided")
 	case c.OccurredAt.IsZero():
 		return invalid("occurred_at_required", "occurred_at", "say when the member decided")

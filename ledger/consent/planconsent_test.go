@@ -33,7 +33,8 @@ func TestAConsentIsRefusedByNameAndNothingIsPlanned(t *testing.T) {
 		{"method_required", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "" })},
 		{"invalid_method", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "By Phone" })},
 		{"not_a_consent", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "continued_use" })},
-		{"not_a_consent", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "gpc" })},
+		{"invalid_method", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "-" })},
+		{"invalid_method", "method", consent.Invalid, with(func(c *consent.Consent) { c.Method = "2_1" })},
 		{"occurred_at_required", "occurred_at", consent.Invalid, with(func(c *consent.Consent) { c.OccurredAt = time.Time{} })},
 		{"occurred_at_in_future", "occurred_at", consent.Invalid, with(func(c *consent.Consent) { c.OccurredAt = noon.Add(5*time.Minute + time.Millisecond) })},
 		{"locale_required", "locale", consent.Invalid, with(func(c *consent.Consent) { c.Locale = "" })},
@@ -79,6 +80,26 @@ func TestAConsentIsRefusedByNameAndNothingIsPlanned(t *testing.T) {
 	t.Run("control", func(t *testing.T) {
 		ok(t)(newBook(t, haim(t)).consent(with(func(*consent.Consent) {}), noon))
 	})
+}
+
+func TestDoingNothingIsNoConsentHoweverItIsSpelt(t *testing.T) {
+	for method, fine := range map[string]bool{
+		"implied": false, "implicit": false, "continued_use": false, "continued-use": false, "continueduse": false,
+		"pre-ticked": false, "pre_checked": false, "opt_out": false, "opt-out": false, "browsing": false, "scroll": false,
+		"deemed": false, "assumed": false, "passive": false, "none": false, "silence": false, "gpc": false,
+		"gpc_signal": false, "global-privacy-control": false,
+		"button": true, "checkbox": true, "opt-in": true, "phone": true, "double_opt_in": true, "signalled-by-hand": true,
+	} {
+		c := haimConsent("member", grant("membership"))
+		c.Method = method
+		if _, err := newBook(t, haim(t)).consent(c, noon); fine {
+			if err != nil {
+				t.Errorf("%s: %v", method, err)
+			}
+		} else {
+			wantRefusal(t, err, consent.Invalid, "not_a_consent", "method")
+		}
+	}
 }
 
 func TestAGrantOfOnlyOptionalItemsMustNameThem(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 // the last purpose goes. With items, only those optional items are taken away
 // from the purposes, and no class ends.
 //
-// Of the membership: every key that only the membership justified is
-// destroyed, and every other is named in Kept with its end and its law. Keys
+// Of the membership: every key that only the membership justified, or a consent
+// that ends with it, is destroyed, and every other is named in Kept with its end and its law. Keys
 // of classes that count from the withdrawal get their due date. An entry says
 // so only in the evidence class.
 func (r *Register) PlanWithdrawal(f *Fold, keys []KeyState, w *Withdrawal, now time.Time) (*Plan, error) {
@@ -26,6 +26,9 @@ func (r *Register) PlanWithdrawal(f *Fold, keys []KeyState, w *Withdrawal, now t
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	case f.withdrawn:
 		return nil, nothingToWithdraw()
+	case w.Items != nil && len(w.Items) == 0:
+		// Somebody who ticked no item did not ask for the whole purpose to go.
+		return nil, invalid("items_required", "items", "name the items that are withdrawn, or leave items out to withdraw the purposes")
 	case w.Membership && (len(w.Purposes) > 0 || len(w.Items) > 0):
 		return nil, invalid("invalid_scope", "scope", "send either scope: membership or purposes, not both")
 	case !w.Membership && len(w.Purposes) == 0:
@@ -72,6 +75,8 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*P
 			k.NewestDay = max(k.NewestDay, today)
 		}
 		switch {
+		case rule.ByReference() && r.onConsentAlone(f, k.KeyName, rule):
+			plan.Destroy = append(plan.Destroy, k.KeyName)
 		case rule.Until == UntilDelivery || rule.Until == UntilEventEnd:
 			plan.keep(k.Class, nil, rule.Until, rule.Basis)
 		case rule.Ratchet():
@@ -94,6 +99,23 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*P
 	}
 	plan.Notify = f.holders(func(*disclosureState, string) bool { return true })
 	return plan, nil
+}
+
+// onConsentAlone reports whether nothing but consents justifies a key: its
+// class cites no law, and every purpose decided on under it was asked for.
+func (r *Register) onConsentAlone(f *Fold, k KeyName, rule Rule) bool {
+	if rule.Basis != "" {
+		return false
+	}
+	for i := range f.keys {
+		if use := &f.keys[i]; use.key == k && len(use.purposes) > 0 {
+			return !slices.ContainsFunc(use.purposes, func(p string) bool {
+				s := f.purpose(k.Class.Policy(), p)
+				return s == nil || !r.asked(k.Class.Policy(), s)
+			})
+		}
+	}
+	return false
 }
 
 // basis returns why a class is kept: the ground of the evidence if it is the
@@ -222,8 +244,9 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 			return nil, invalid("unknown_purpose", index("purposes", i), "no policy in force states the purpose and the member decided on none such; see the policy's purposes")
 		}
 		for _, t := range found {
-			if !t.purpose.AsksConsent() && !(t.granted() && r.asked(t.policy.id, t.state)) {
-				return nil, invalid("not_a_choice", index("purposes", i), "the purpose rests on a contract or a legal duty, not on consent; it ends with that, or with scope: membership")
+			// Optional items are a choice whatever the purpose rests on.
+			if len(w.Items) == 0 && !t.purpose.AsksConsent() && !(t.granted() && r.asked(t.policy.id, t.state)) {
+				return nil, invalid("not_a_choice", index("purposes", i), "the purpose rests on a contract or a legal duty, not on consent; it ends with that, or with scope: membership; its optional items can be withdrawn with items")
 			}
 			if slices.ContainsFunc(all, func(o target) bool { return o.policy.id == t.policy.id && o.purpose.ID == t.purpose.ID }) {
 				return nil, invalid("duplicate_purpose", index("purposes", i), "the purpose is there twice; remove one")

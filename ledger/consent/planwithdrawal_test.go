@@ -33,6 +33,8 @@ func TestAWithdrawalIsRefusedByName(t *testing.T) {
 		{"mandatory_item", "items[0]", consent.Invalid, consent.Withdrawal{Purposes: []string{"membership"}, Items: []string{"email"}}},
 		{"unknown_item", "items[0]", consent.Invalid, consent.Withdrawal{Purposes: []string{"membership"}, Items: []string{"shoe_size"}}},
 		{"duplicate_item", "items[1]", consent.Invalid, consent.Withdrawal{Purposes: []string{"membership"}, Items: []string{"telephone", "telephone"}}},
+		{"mandatory_item", "items[0]", consent.Invalid, consent.Withdrawal{Purposes: []string{"order"}, Items: []string{"order_record"}}},
+		{"items_required", "items", consent.Invalid, consent.Withdrawal{Purposes: []string{"marketing"}, Items: []string{}}},
 		{"nothing_to_withdraw", "", consent.Conflict, consent.Withdrawal{Purposes: []string{"partner_offers"}}},
 		{"nothing_to_withdraw", "", consent.Conflict, consent.Withdrawal{Purposes: []string{"cookies_marketing"}}},
 		{"nothing_to_withdraw", "", consent.Conflict, consent.Withdrawal{Purposes: []string{"membership"}, Items: []string{"address"}}},
@@ -97,6 +99,28 @@ func TestWithdrawingItemsLeavesThePurpose(t *testing.T) {
 	}
 }
 
+func TestAnOptionalItemOfAContractIsTheMembersToWithdraw(t *testing.T) {
+	b := newBook(t, haim(t))
+	c := haimConsent("purchasing_member", grant("delivery", "name", "address", "telephone"))
+	c.Reference = "order-7"
+	ok(t)(b.consent(c, noon))
+	give := func(item string) error {
+		_, err := b.disclose(&consent.Disclosure{Recipient: "parcel-co", Purpose: "delivery", Items: []string{item}, Reference: "order-7", OccurredAt: noon}, noon)
+		return err
+	}
+	if err := give("telephone"); err != nil {
+		t.Fatal("control:", err)
+	}
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"delivery"}, Items: []string{"telephone"}}, noon))
+	if len(p.Notify) != 1 || p.Notify[0].Recipient != "parcel-co" {
+		t.Errorf("notify %v", p.Notify)
+	}
+	wantRefusal(t, give("telephone"), consent.Forbidden, "item_not_consented", "items")
+	if err := give("address"); err != nil {
+		t.Error("the contract itself:", err)
+	}
+}
+
 func TestWithdrawingEveryItemOfAPurposeWithdrawsIt(t *testing.T) {
 	b := newBook(t, dermatech(t))
 	c := haimConsent("standard_member", grant("identification"), grant("customised_service", "gender", "skin_type"))
@@ -157,14 +181,14 @@ func TestAPurchasingMemberWhoLeavesLeavesWhatTheLawKeeps(t *testing.T) {
 		"contract 2031-03-11T00:00:00+09:00  true",
 		"membership 2031-04-02T00:00:00+09:00  true", // the current kind governs what was recorded before
 		"payment 2031-03-11T00:00:00+09:00  true",
-		"promotion null event_end false",
 		"purchasing_member 2031-04-02T00:00:00+09:00  true",
 		"shipping null delivery false",
 	}, "\n")
 	if d := cmp.Diff(want, keptRows(p.Kept)); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]consent.KeyName{{Class: "haim/newsletter"}}, p.Destroy); d != "" {
+	// The event rested on consent alone, the deliveries on contracts.
+	if d := cmp.Diff([]consent.KeyName{{Class: "haim/newsletter"}, {Class: "haim/promotion", Reference: "order-7"}}, p.Destroy); d != "" {
 		t.Error(d)
 	}
 	due := time.Date(2031, 4, 2, 0, 0, 0, 0, seoul)
