@@ -277,3 +277,39 @@ func TestAPurposeThatWasTakenOutAndComesBackIsAskedAgain(t *testing.T) {
 		t.Error("a purpose that is stated no more cannot be withdrawn")
 	}
 }
+
+func TestAConsentToAPartnerIsAskedAgainWhenItsIDMeansAnother(t *testing.T) {
+	june := time.Date(2026, 6, 1, 0, 0, 0, 0, seoul)
+	for _, c := range []struct{ what, old, new, want string }{
+		{"nothing", "", "", "consent_in_force"},
+		{"another partner besides", "exemptions:\n", "  other-brand: {name: Other (placeholder), business: cosmetics, kind: third_party, purposes: [partner_offers], items: [email]}\nexemptions:\n", "consent_in_force"},
+		{"the recipient of another purpose", "name: IT vendor (placeholder)", "name: Another vendor (placeholder)", "consent_in_force"},
+		{"its name", "name: Partner brand (placeholder)", "name: Another brand (placeholder)", "reconsent_required"},
+		{"its business", "business: cosmetics", "business: insurance", "reconsent_required"},
+		{"its country", "    business: cosmetics\n    kind: third_party\n    country: KR", "    business: cosmetics\n    kind: third_party\n    country: US", "reconsent_required"},
+	} {
+		b := newBook(t, amended(t, c.old, c.new))
+		ok(t)(b.consent(haimConsent("member", grant("membership"), grant("partner_offers")), noon))
+		if a := b.r.Decide(b.f, &consent.Question{Purpose: "partner_offers", Recipient: "partner-brand"}, june); a.Reason != c.want {
+			t.Errorf("%s: %+v, want %s", c.what, a, c.want)
+		}
+	}
+}
+
+func TestATitleWithoutACommonLanguageIsAnotherTitle(t *testing.T) {
+	french := strings.NewReplacer("text: {en:", "text: {fr:", "{en: ", "{fr: ", `version: "2025-01-01"`, "version: \"2026-06-01\"\nannounced: \"2026-04-01\"\nreason: moved").Replace(small)
+	r, err := register(t, []byte(small)).With(must(consent.ParsePolicy([]byte(french))), time.Date(2026, 4, 1, 9, 0, 0, 0, seoul))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBook(t, r)
+	c := haimConsent("member", grant("membership"))
+	c.Policy = "shop"
+	ok(t)(b.consent(c, noon))
+	if a := b.ask("membership", noon); !a.Allowed {
+		t.Errorf("control: %+v", a)
+	}
+	if a := b.ask("membership", time.Date(2026, 6, 1, 0, 0, 0, 0, seoul)); a.Reason != consent.ReasonReconsentRequired {
+		t.Errorf("%+v", a)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -79,6 +80,15 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"missing_field", "purposes.marketing.refusal", "line 32", "    refusal: {en: No news.}\n", "    refusal: {}\n"},
 		{"missing_field", "purposes.marketing.refusal.en", "line 32", "No news.", "''"},
 		{"missing_field", "purposes.partner_offers.recipients", "line 33", "purposes: [partner_offers], items", "purposes: [marketing], items"},
+		{"missing_field", "purposes.partner_offers.recipients", "line 33", "kind: third_party", "kind: processor"},
+		{"missing_field", "purposes.partner_offers.recipients", "line 33", "purposes: [partner_offers], items: [email]", "purposes: [partner_offers, membership], items: [name]"},
+		{"missing_field", "purposes.marketing.title.en", "line 27", "{en: News}", "{fr: Nouvelles}"},
+		{"missing_field", "purposes.marketing.refusal.en", "line 32", "{en: No news.}", "{fr: Rien.}"},
+		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: marketing\n    basis: contract"},
+		{"invalid_value", "purposes.partner_offers.basis", "line 36", "    kind: provision\n    basis: consent", "    kind: provision\n    basis: legal_obligation"},
+		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: cookies\n    basis: contract"},
+		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: sensitive\n    basis: contract"},
+		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: unique_id\n    basis: legal_obligation"},
 		{"missing_field", "recipients.brand.business", "line 41", "business: cosmetics, ", ""},
 		{"missing_field", "recipients.brand.items", "line 41", ", items: [email]}", "}"},
 		{"missing_field", "retention.records.basis", "line 16", ", basis: consumer law", ""},
@@ -100,7 +110,7 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"unknown_name", "purposes.membership.retention.guest", "line 24", "buyer: bought}", "buyer: bought, guest: membership}"},
 		{"unknown_name", "purposes.marketing.member_kinds[0]", "line 29", "    kind: marketing\n", "    kind: marketing\n    member_kinds: [guest]\n"},
 		{"unknown_name", "recipients.brand.purposes[1]", "line 41", "purposes: [partner_offers], items", "purposes: [partner_offers, other], items"},
-		{"unknown_name", "recipients.brand.items[0]", "line 41", "items: [email]}\nex", "items: [name]}\nex"},
+		{"unknown_name", "recipients.brand.items[1]", "line 41", "items: [email]}\nex", "items: [email, name]}\nex"},
 		{"unknown_name", "evidence.retention", "line 18", "purposes:\n", "evidence: {retention: none, ground: x}\npurposes:\n"},
 		{"unknown_name", "access.retention", "line 18", "purposes:\n", "access: {retention: none}\npurposes:\n"},
 		{"invalid_value", "evidence.retention", "line 18", "purposes:\n", "evidence: {retention: membership, ground: x}\npurposes:\n"},
@@ -128,7 +138,7 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"invalid_value", "items.email.sensitive", "line 8", "email: {label: {en: E-mail}}", "email: {sensitive: maybe}"},
 		{"invalid_value", "notice_days", "line 3", "controller:", "notice_days: -1\ncontroller:"},
 		{"invalid_value", "items", "line 9", "  name: {}\n", "  Full Name: {}\n"},
-		{"secret_item", "recipients.brand.items[0]", "line 41", "items: [email]}\nex", "items: [password]}\nex"},
+		{"secret_item", "recipients.brand.items[1]", "line 41", "items: [email]}\nex", "items: [email, password]}\nex"},
 		{"invalid_value", "exemptions.contract", "line 43", "  court:", "  contract:"},
 		{"policy_syntax", "", "line 7", "[member, buyer]", "[member, buyer"},
 		{"policy_syntax", "", "line 45", small, small + "---\n" + small},
@@ -173,6 +183,7 @@ func TestPurposesKeepTheOrderOfTheFile(t *testing.T) {
 func TestATextStandsForItselfToTheByte(t *testing.T) {
 	text := strings.Repeat("- a point: is it? Yes! [a link](b)\n", 1000) + strings.Repeat("-", 80) + "Line one.\n\n  \"Two\": # not a comment\\\t{[\u2028 이메일\n"
 	src := strings.Replace(small, `{en: "What we do with your data."}`, "\n  en: {file: sub/a.md}\n  ko:\n    file: b.md\n\n# about kinds", 1)
+	src = regexp.MustCompile(`(title|refusal): {en: ([^}]*)}`).ReplaceAllString(src, "$1: {en: $2, ko: $2}")
 	in, err := consent.InlineTexts([]byte(src), func(name string) ([]byte, error) {
 		return []byte(map[string]string{"sub/a.md": text, "b.md": "한국어"}[name]), nil
 	})

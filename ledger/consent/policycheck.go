@@ -113,8 +113,22 @@ func (d *decoder) checkPurpose(p *Policy, pu *Purpose) {
 		}
 	}
 	d.checkPurposeRetention(p, pu, path+".retention")
-	if pu.Kind == PurposeProvision && !slices.ContainsFunc(p.recipients, func(r Recipient) bool { return slices.Contains(r.Purposes, pu.ID) }) {
-		d.missing(path+".recipients", "a recipient under recipients with its business and with this purpose among its purposes")
+	if pu.Kind != PurposeCollection && !pu.AsksConsent() {
+		d.fail("invalid_value", path+".basis", "only a purpose of kind collection may rest on anything but consent")
+	}
+	if pu.Kind == PurposeProvision && !slices.ContainsFunc(p.recipients, func(r Recipient) bool {
+		return r.Kind == RecipientThirdParty && slices.Contains(r.Purposes, pu.ID) && slices.ContainsFunc(r.Items, pu.has)
+	}) {
+		d.missing(path+".recipients", "a third_party under recipients with its business, with this purpose among its purposes and an item of it among its items")
+	}
+	for _, lang := range p.languages {
+		// Who reads the text in a language is asked in it.
+		if pu.Title[lang] == "" {
+			d.missing(join(path+".title", lang), "the title in each language of text")
+		}
+		if pu.Refusal[lang] == "" {
+			d.missing(join(path+".refusal", lang), "the refusal in each language of text")
+		}
 	}
 }
 

@@ -127,16 +127,20 @@ func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) *Refusa
 }
 
 // samePoints reports whether a purpose is the same in what PIPA 15(2) lists:
-// the purpose, the items, the period, and the right to refuse and its cost. A
-// language that only one of the versions has is no change; words that differ
-// in a language of both are, because a machine cannot tell a better word from
-// another meaning.
+// the purpose, the items, the period, and the right to refuse and its cost; and
+// of a provision purpose, who gets the items (17(2)). A language that only one
+// of the versions has is no change, unless they have none in common; words that
+// differ in a language of both are, because a machine cannot tell a better word
+// from another meaning.
 func samePoints(oldP *Policy, o *Purpose, newP *Policy, n *Purpose) bool {
 	if o == nil {
 		return true // a new purpose: nobody consented to another
 	}
 	if o.Kind != n.Kind || o.Basis != n.Basis || !sameText(o.Title, n.Title) || !sameText(o.Refusal, n.Refusal) ||
 		!sameSet(o.Mandatory, n.Mandatory) || !sameSet(o.Optional, n.Optional) {
+		return false
+	}
+	if n.Kind == PurposeProvision && !sameRecipients(oldP, newP, n.ID) {
 		return false
 	}
 	for _, kind := range newP.memberKinds {
@@ -148,13 +152,30 @@ func samePoints(oldP *Policy, o *Purpose, newP *Policy, n *Purpose) bool {
 	return true
 }
 
-func sameText(a, b Text) bool {
-	for lang, s := range a {
-		if t, ok := b[lang]; ok && t != s {
+// sameRecipients reports whether each id of a recipient still means the same.
+// One that is new is no change: no consent names it.
+func sameRecipients(oldP, newP *Policy, purpose string) bool {
+	for i := range newP.recipients {
+		n := &newP.recipients[i]
+		o := oldP.byRec[n.ID]
+		if o != nil && slices.Contains(o.Purposes, purpose) && slices.Contains(n.Purposes, purpose) &&
+			(o.Name != n.Name || o.Business != n.Business || o.Kind != n.Kind || o.Country != n.Country) {
 			return false
 		}
 	}
 	return true
+}
+
+func sameText(a, b Text) bool {
+	common := false
+	for lang, s := range a {
+		t, ok := b[lang]
+		if ok && t != s {
+			return false
+		}
+		common = common || ok
+	}
+	return common
 }
 
 func sameSet(a, b []string) bool {

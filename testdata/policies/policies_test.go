@@ -54,3 +54,14 @@ func TestTheSamplePoliciesNameTheSameTitlesInEveryLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestUniqueIdentificationIsADecisionOfItsOwn(t *testing.T) {
+	purposes := parse(t, Dermatech()).Purposes()
+	i := slices.IndexFunc(purposes, func(pu consent.Purpose) bool { return pu.Kind == consent.PurposeUniqueID })
+	if i < 0 {
+		t.Fatal("no purpose of kind unique_id")
+	}
+	if pu := purposes[i]; !pu.AsksConsent() || !slices.Equal(pu.Mandatory, []string{"email"}) || pu.Class("standard_member") != "membership" || pu.Class("clinic_member") != "membership" {
+		t.Errorf("%+v", pu)
+	}
+}
