@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"consentledger/ledger"
 )
 
@@ -21,6 +23,8 @@ import (
 //	workers   one for each processor; a member's lines all go to the same one, in
 //	          order. They decode, and submit without waiting for the disk
 //	collector waits for the lines in order and appends their answers
+//	settler   waits for the same lines, and gives back their share of what all batches
+//	          may have under way: that must not wait for a client who never reads
 //	sender    sends whatever has been appended, and flushes
 //
 // Blocks are few and go round, so a client who does not read its answers stops
@@ -32,8 +36,9 @@ const (
 	blocksInFlight = 64
 	maxUnsent      = 256 << 10
 
-	// linesInFlight is for all batches together: half of the calls that a ledger
-	// lets wait, so that single calls find room beside them.
+	// linesInFlight is for all batches together, until the ledger has done with a
+	// line: half of the calls that a ledger lets wait, so that single calls find room
+	// beside them. One batch may have as many until their answers are on their way.
 	linesInFlight = 4096
 )
 
@@ -44,7 +49,8 @@ type block struct {
 	deal  [][]int32 // for each worker the lines that are its own
 	open  atomic.Int32
 	held  int64         // of linesInFlight
-	ready chan struct{} // every line has been submitted or refused
+	ready chan struct{} // twice: every line has been submitted or refused
+	gone  chan struct{} // the settler looks at it no more
 }
 
 // A line is one line on its way.
@@ -59,7 +65,7 @@ type line struct {
 var blocks = sync.Pool{New: func() any {
 	return &block{
 		buf: make([]byte, 0, blockBytes), deal: make([][]int32, runtime.GOMAXPROCS(0)),
-		ready: make(chan struct{}, 1),
+		ready: make(chan struct{}, 2), gone: make(chan struct{}, 1),
 	}
 }}
 
@@ -83,7 +89,10 @@ func postBatch(x *exchange) *problem {
 	if x.s.stopping() {
 		return problemOf(ledger.ErrClosed)
 	}
-	b := &batch{x: x, rc: http.NewResponseController(x.w), order: make(chan *block, blocksInFlight), tokens: make(chan struct{}, blocksInFlight)}
+	b := &batch{
+		x: x, rc: http.NewResponseController(x.w), own: semaphore.NewWeighted(linesInFlight),
+		order: make(chan *block, blocksInFlight), settling: make(chan *block, blocksInFlight), tokens: make(chan struct{}, blocksInFlight),
+	}
 	if err := b.rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return x.problemOf(err)
 	}
@@ -107,9 +116,12 @@ type batch struct {
 	rc     *http.ResponseController
 	ctx    context.Context
 	cancel context.CancelFunc
-	order  chan *block   // in the order in which they were read
-	tokens chan struct{} // one for each block under way
+	own    *semaphore.Weighted // lines whose answers have not been appended
+	order  chan *block         // in the order in which they were read
+	tokens chan struct{}       // one for each block under way
 	work   []chan *block
+
+	settling chan *block // as order, for the settler
 
 	mu         sync.Mutex
 	more       sync.Cond // the sender has taken what there was, or there is more
@@ -127,6 +139,7 @@ func (b *batch) run() {
 		b.work[i] = make(chan *block, blocksInFlight)
 		workers.Go(func() { b.submitLines(i) })
 	}
+	outlets.Go(b.settle)
 	outlets.Go(b.collect)
 	outlets.Go(b.send)
 
@@ -139,6 +152,7 @@ func (b *batch) run() {
 	}
 	workers.Wait()
 	close(b.order)
+	close(b.settling)
 	outlets.Wait()
 }
 
@@ -244,7 +258,11 @@ func (b *batch) dispatch(bl *block) {
 	}
 	// All or none, and in the order of the blocks: who waits holds nothing that another waits for.
 	bl.held = min(int64(len(bl.lines)), linesInFlight)
-	if b.x.s.lines.Acquire(b.ctx, bl.held) != nil {
+	err := b.own.Acquire(b.ctx, bl.held) // first: this waits for the client, and must do so with empty hands
+	if err == nil {
+		err = b.x.s.lines.Acquire(b.ctx, bl.held)
+	}
+	if err != nil {
 		bl.release() // nobody listens any more, and nothing of it was submitted
 		<-b.tokens
 		return
@@ -256,7 +274,8 @@ func (b *batch) dispatch(bl *block) {
 		}
 	}
 	bl.open.Store(hands)
-	b.order <- bl // has room for every token
+	b.settling <- bl // these have room for every token
+	b.order <- bl
 	// When the last one has it, it may go round again: it is not looked at after that.
 	for i := 0; hands > 0; i++ {
 		if len(bl.deal[i]) > 0 {
@@ -275,6 +294,7 @@ func (b *batch) submitLines(worker int) {
 			}
 		}
 		if bl.open.Add(-1) == 0 {
+			bl.ready <- struct{}{}
 			bl.ready <- struct{}{}
 		}
 	}
@@ -317,6 +337,21 @@ func (b *batch) submitLine(l *line, raw []byte) {
 	}
 }
 
+// settle gives back a block's share of linesInFlight when the ledger has done
+// with it. The collector, who waits for the same lines, may be waiting for the client.
+func (b *batch) settle() {
+	for bl := range b.settling {
+		<-bl.ready
+		for i := range bl.lines {
+			if w := bl.lines[i].waiting; w != nil {
+				_, _ = w.Wait(b.ctx) // the collector hears the same
+			}
+		}
+		b.x.s.lines.Release(bl.held)
+		bl.gone <- struct{}{}
+	}
+}
+
 // collect waits for the lines in order and appends their answers to what is unsent.
 func (b *batch) collect() {
 	number := 0
@@ -343,7 +378,8 @@ func (b *batch) collect() {
 			}
 			b.mu.Unlock()
 		}
-		b.x.s.lines.Release(bl.held)
+		<-bl.gone
+		b.own.Release(bl.held)
 		bl.release()
 		<-b.tokens
 	}

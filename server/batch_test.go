@@ -261,6 +261,32 @@ func TestAClientWhoReadsNothingStopsItsOwnReader(t *testing.T) {
 	}
 }
 
+// TestAClientWhoReadsNothingStopsNobodyElse: what one batch cannot deliver takes
+// nothing of what all of them share.
+func TestAClientWhoReadsNothingStopsNobodyElse(t *testing.T) {
+	s := newServer(&double{forgets: true}, Options{StallTimeout: 10 * time.Second})
+	ts := httptest.NewServer(s.Handler())
+	defer ts.Close()
+	deaf := dialBatch(t, ts.Listener.Addr().String())
+	part := strings.Repeat(withdrawalLine("m"), 500)
+	for {
+		_ = deaf.SetWriteDeadline(time.Now().Add(time.Second))
+		if chunk(deaf, part) != nil {
+			break // nothing of it is taken any more
+		}
+	}
+	body := strings.Repeat(withdrawalLine("m"), 2*linesInFlight)
+	started := time.Now()
+	if got := runBatch(t, s.Handler(), strings.NewReader(body)); len(got) != 2*linesInFlight {
+		t.Fatalf("%d answers", len(got))
+	}
+	if len(s.batches) != 1 {
+		t.Fatalf("the batch that is not read has ended after %v: this proves nothing", time.Since(started))
+	}
+	_ = deaf.Close()
+	until(t, func() bool { return s.inFlight.n.Load() == 0 })
+}
+
 func TestAClientWhoSendsNothingIsToldThatItsTimeIsUp(t *testing.T) {
 	ts := httptest.NewServer(newServer(&double{}, Options{StallTimeout: 200 * time.Millisecond}).Handler())
 	defer ts.Close()
