@@ -98,7 +98,7 @@ func postBatch(x *exchange) *problem {
 	}
 	// net/http ends the request's context at any error of reading, also at a
 	// time-out of ours; the lines that were read are to be answered all the same.
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(x.r.Context()))
+	b.ctx, b.cancel = context.WithCancel(x.s.uncut)
 	defer b.cancel()
 	h := x.w.Header()
 	h["Content-Type"], h["Cache-Control"] = ndjsonType, noStore
@@ -145,8 +145,8 @@ func (b *batch) run() {
 
 	// A server that stops must not wait for a client who does not send.
 	unhook := b.onStop()
+	defer unhook()
 	b.last = b.read()
-	unhook()
 	for _, w := range b.work {
 		close(w)
 	}
@@ -156,7 +156,8 @@ func (b *batch) run() {
 	outlets.Wait()
 }
 
-// onStop ends a blocked read when the server stops.
+// onStop ends a blocked read when the server stops, and gives a blocked write
+// less than the time in which the server wants to have stopped.
 func (b *batch) onStop() (unhook func()) {
 	done, over := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -164,6 +165,7 @@ func (b *batch) onStop() (unhook func()) {
 		select {
 		case <-b.x.s.stop:
 			_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+			_ = b.rc.SetWriteDeadline(b.writeDeadline())
 		case <-done:
 		}
 	}()
@@ -428,6 +430,9 @@ func (b *batch) send() {
 			continue // nobody listens; what was submitted is still waited for
 		}
 		_ = b.rc.SetWriteDeadline(time.Now().Add(b.x.s.o.StallTimeout))
+		if b.x.s.stopping() { // after it was set, as with reading
+			_ = b.rc.SetWriteDeadline(b.writeDeadline())
+		}
 		_, err := b.x.w.Write(taken)
 		if err == nil {
 			err = b.rc.Flush()
@@ -438,4 +443,9 @@ func (b *batch) send() {
 			_ = b.rc.SetReadDeadline(time.Unix(1, 0))
 		}
 	}
+}
+
+// writeDeadline is for a write while the server stops.
+func (b *batch) writeDeadline() time.Time {
+	return time.Now().Add(min(b.x.s.o.StallTimeout, b.x.s.o.ShutdownWithin/2))
 }

@@ -242,6 +242,24 @@ func (x *exchange) readBody() *problem {
 	if x.r.ContentLength > int64(limit) {
 		return tooLarge(limit)
 	}
+	x.s.bodies.add(x)
+	err := x.readAll(limit)
+	stopped := x.s.bodies.done(x)
+	var late interface{ Timeout() bool }
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooLarge):
+		return tooLarge(limit)
+	case stopped && errors.As(err, &late) && late.Timeout():
+		return problemOf(ledger.ErrClosed)
+	}
+	return bodyProblem(err)
+}
+
+var errTooLarge = errors.New("the body is too large")
+
+func (x *exchange) readAll(limit int) error {
 	b := x.body[:0]
 	for {
 		if len(b) == cap(b) {
@@ -251,13 +269,13 @@ func (x *exchange) readBody() *problem {
 		b = b[:len(b)+n]
 		x.body = b
 		if len(b) > limit {
-			return tooLarge(limit)
+			return errTooLarge
 		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
-			return bodyProblem(err)
+			return err
 		}
 	}
 }

@@ -36,7 +36,7 @@ func getMember(x *exchange) *problem {
 		return p
 	}
 	x.look.What = "state"
-	view, err := x.s.book.Member(x.r.Context(), x.caller, ref, x.look)
+	view, err := x.s.book.Member(x.s.uncut, x.caller, ref, x.look)
 	if err != nil {
 		return x.problemOf(err)
 	}
@@ -72,7 +72,7 @@ func getHistory(x *exchange) *problem {
 		return p
 	}
 	x.look.What = "history"
-	rows, next, err := x.s.book.History(x.r.Context(), x.caller, ref, x.look, before, limit)
+	rows, next, err := x.s.book.History(x.s.uncut, x.caller, ref, x.look, before, limit)
 	if err != nil {
 		return x.problemOf(err)
 	}
@@ -94,7 +94,7 @@ func getEntry(x *exchange) *problem {
 	if err != nil {
 		return problemOf(ledger.ErrUnknownEntry)
 	}
-	e, err := x.s.book.Entry(x.r.Context(), x.caller, index)
+	e, err := x.s.book.Entry(x.s.uncut, x.caller, index)
 	if err != nil {
 		return x.problemOf(err)
 	}

@@ -26,7 +26,7 @@ func postPolicy(x *exchange) *problem {
 		return newProblem("invalid_utf8", "", "The policy file is not valid UTF-8.")
 	}
 	// The register keeps the policy's source for good: it gets bytes of its own.
-	p, written, err := x.s.book.AddPolicy(x.r.Context(), x.caller, bytes.Clone(x.body))
+	p, written, err := x.s.book.AddPolicy(x.s.uncut, x.caller, bytes.Clone(x.body))
 	if err != nil {
 		return x.registerProblem(err)
 	}
@@ -65,7 +65,7 @@ func postKey(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	k, token, written, err := x.s.book.CreateAPIKey(x.r.Context(), x.caller, ledger.Role(in.Role), in.Name)
+	k, token, written, err := x.s.book.CreateAPIKey(x.s.uncut, x.caller, ledger.Role(in.Role), in.Name)
 	if err != nil {
 		return x.registerProblem(err)
 	}
@@ -81,7 +81,7 @@ func decodeNewKey(b []byte) (in api.NewKey, p *problem) {
 }
 
 func deleteKey(x *exchange) *problem {
-	written, err := x.s.book.RevokeAPIKey(x.r.Context(), x.caller, x.params[0].Value)
+	written, err := x.s.book.RevokeAPIKey(x.s.uncut, x.caller, x.params[0].Value)
 	if err != nil {
 		return x.registerProblem(err)
 	}

@@ -91,6 +91,13 @@ type Server struct {
 	inFlight inFlight
 	stop     chan struct{} // closed when the server begins to stop
 	stopOnce sync.Once
+	bodies   bodiesUnderWay
+
+	// uncut ends when connections are cut. What was submitted is waited for under
+	// it, not under the request's context: net/http ends that one also when a client
+	// has only ended its own half of the connection, and still wants the answer.
+	uncut context.Context
+	cut   context.CancelFunc
 }
 
 // New makes a server of a ledger. It neither listens nor closes the ledger.
@@ -102,6 +109,7 @@ func newServer(b book, o Options) *Server {
 		book: b, o: o, log: o.Log, now: o.Now,
 		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
+	s.uncut, s.cut = context.WithCancel(context.Background())
 	s.handler = s.router(s.routes(), false)
 	s.control = s.router(append(s.routes(), s.controlRoutes()...), true)
 	return s
@@ -116,7 +124,8 @@ func (s *Server) ControlHandler() http.Handler { return s.control }
 
 // Serve answers on ln until ctx ends, and then stops: /readyz fails, the
 // listener closes, requests under way are answered, batches stop reading and
-// answer every line that they have read. It returns nil when everybody has been
+// answer every line that they have read; a body that does not come within a
+// second more is not waited for. It returns nil when everybody has been
 // answered and no handler runs any more, so that the ledger can be closed. It
 // closes ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
@@ -164,8 +173,10 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownWithin)
 	defer cancel()
+	s.bodies.cutAfter(min(bodyGrace, s.o.ShutdownWithin/4))
 	err := srv.Shutdown(within)
 	if err != nil {
+		s.cut()
 		// Cutting the connections ends whatever waits for its client; what waits
 		// for the disk ends when the disk has answered.
 		_ = srv.Close()

@@ -50,11 +50,11 @@ func postDisclosure(x *exchange) *problem {
 
 // submit writes a call and answers when it is durable.
 func (x *exchange) submit(call ledger.Call) *problem {
-	waiting, err := x.s.book.Submit(x.r.Context(), x.caller, call)
+	waiting, err := x.s.book.Submit(x.s.uncut, x.caller, call)
 	if err != nil {
 		return x.problemOf(err)
 	}
-	a, err := waiting.Wait(x.r.Context())
+	a, err := waiting.Wait(x.s.uncut)
 	if err != nil {
 		return x.waitProblem(err)
 	}
@@ -90,7 +90,7 @@ func postDecision(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	a, err := x.s.book.Decide(x.r.Context(), x.caller, q)
+	a, err := x.s.book.Decide(x.s.uncut, x.caller, q)
 	if err != nil {
 		return x.problemOf(err)
 	}
@@ -103,7 +103,7 @@ func postLookup(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	ref, state, err := x.s.book.Lookup(x.r.Context(), x.caller, id)
+	ref, state, err := x.s.book.Lookup(x.s.uncut, x.caller, id)
 	if err != nil {
 		return x.problemOf(err)
 	}
