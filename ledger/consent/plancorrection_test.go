@@ -26,7 +26,6 @@ func TestACorrectionIsRefusedByName(t *testing.T) {
 		{"duplicate_item", "changes[1].item", consent.Invalid, list(change{Item: "email"}, change{Item: "email"})},
 		{"unknown_item", "changes[0].item", consent.Invalid, list(change{Item: "shoe_size"})},
 		{"prohibited_item", "changes[0].item", consent.Invalid, list(change{Item: "religion", New: text("none")})},
-		{"item_not_for_member_kind", "changes[0].item", consent.Invalid, list(change{Item: "password"})},
 		{"correction_open", "changes[1].item", consent.Conflict, list(change{Item: "email"}, change{Item: "telephone"})},
 		{"invalid_value", "changes[0]", consent.Invalid, list(change{Item: "email", New: text("a\xff")})},
 		{"too_large", "", consent.Invalid, list(change{Item: "email", New: text(strings.Repeat("x", 60_000))})},
@@ -42,7 +41,9 @@ func TestACorrectionIsRefusedByName(t *testing.T) {
 	c := haimConsent("standard_member", grant("identification"))
 	c.Policy, c.PolicyVersion = "dermatech", "2011-12-01"
 	ok(t)(b.consent(c, noon))
-	_, err := b.correct(&consent.Correction{Changes: list(change{Item: "password", New: text("hunter2")})}, "cor_2", noon)
+	_, err := b.correct(&consent.Correction{Changes: list(change{Item: "licence_number"})}, "cor_2", noon)
+	wantRefusal(t, err, consent.Invalid, "item_not_for_member_kind", "changes[0].item")
+	_, err = b.correct(&consent.Correction{Changes: list(change{Item: "password", New: text("hunter2")})}, "cor_2", noon)
 	wantRefusal(t, err, consent.Invalid, "secret_value", "changes[0]")
 	ok(t)(b.correct(&consent.Correction{Changes: list(change{Item: "password"})}, "cor_2", noon))
 }

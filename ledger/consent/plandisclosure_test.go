@@ -47,7 +47,6 @@ func TestADisclosureIsRefusedInTheContractsOrder(t *testing.T) {
 		{"item_suspended", "items", "", consent.Forbidden, call{Recipient: "court", Purpose: "membership", Items: items("telephone"), Basis: "safety"}},
 		{"no_effective_consent", "purpose", "no_consent", consent.Forbidden, call{Recipient: "parcel-co", Purpose: "promotion", Items: items("name")}},
 		{"item_not_consented", "items", "", consent.Forbidden, call{Recipient: "it-vendor", Purpose: "membership", Items: items("address")}},
-		{"secret_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("password"), Basis: "legal_process"}},
 		{"unknown_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("shoe_size"), Basis: "legal_process"}},
 		{"prohibited_item", "items[0]", "", consent.Invalid, call{Recipient: "court", Purpose: "membership", Items: items("religion"), Basis: "legal_process"}},
 		{"reference_required", "reference", "", consent.Invalid, call{Recipient: "parcel-co", Purpose: "delivery", Items: items("name")}},
@@ -159,6 +158,7 @@ func TestAnExemptionCoversItsPurposesAndTheirItemsOnly(t *testing.T) {
 		{"its purpose", "", "", 0, call{Recipient: "settlement-co", Purpose: "payment", Items: []string{"payment_record"}, Basis: "settlement"}},
 		{"a purpose that was refused", "basis_not_allowed", "basis", consent.Forbidden, call{Recipient: "partner-brand", Purpose: "partner_offers", Items: []string{"email"}, Basis: "settlement"}},
 		{"an authority", "", "", 0, call{Recipient: "seoul-court", Purpose: "identification", Items: []string{"birth_date"}, Basis: "law"}},
+		{"a secret item of its purpose", "secret_item", "items[0]", consent.Invalid, call{Recipient: "seoul-court", Purpose: "identification", Items: []string{"password"}, Basis: "law"}},
 		{"an item of another purpose", "unknown_item", "items[1]", consent.Invalid, call{Recipient: "seoul-court", Purpose: "identification", Items: []string{"birth_date", "skin_issues"}, Basis: "law"}},
 	} {
 		b := newBook(t, dermatech(t))

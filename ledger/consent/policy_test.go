@@ -54,6 +54,8 @@ purposes:
     items: {mandatory: [email]}
     retention: partners
     refusal: {en: No offers.}
+  care: {title: {en: Care}, kind: sensitive, basis: consent, items: {optional: [skin]}, retention: partners, refusal: {en: No care.}}
+  identity: {title: {en: Who you are}, kind: unique_id, basis: consent, items: {optional: [rrn, password]}, retention: partners, refusal: {en: No service.}}
 recipients:
   brand: {name: Brand, business: cosmetics, kind: third_party, purposes: [partner_offers], items: [email]}
 exemptions:
@@ -89,12 +91,12 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: cookies\n    basis: contract"},
 		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: sensitive\n    basis: contract"},
 		{"invalid_value", "purposes.marketing.basis", "line 29", "    kind: marketing\n    basis: consent", "    kind: unique_id\n    basis: legal_obligation"},
-		{"missing_field", "recipients.brand.business", "line 41", "business: cosmetics, ", ""},
-		{"missing_field", "recipients.brand.items", "line 41", ", items: [email]}", "}"},
+		{"missing_field", "recipients.brand.business", "line 43", "business: cosmetics, ", ""},
+		{"missing_field", "recipients.brand.items", "line 43", ", items: [email]}", "}"},
 		{"missing_field", "retention.records.basis", "line 16", ", basis: consumer law", ""},
-		{"missing_field", "exemptions.court.basis", "line 43", ", basis: PIPA 18", ""},
-		{"missing_field", "exemptions.court.purposes", "line 43", ", recipient: authority", ""},
-		{"unknown_name", "exemptions.court.purposes[0]", "line 43", ", recipient: authority", ", purposes: [other]"},
+		{"missing_field", "exemptions.court.basis", "line 45", ", basis: PIPA 18", ""},
+		{"missing_field", "exemptions.court.purposes", "line 45", ", recipient: authority", ""},
+		{"unknown_name", "exemptions.court.purposes[0]", "line 45", ", recipient: authority", ", purposes: [other]"},
 		{"missing_field", "text", "line 1", "text: {en: \"What we do with your data.\"}\n", ""},
 		{"missing_field", "purposes.membership.retention.buyer", "line 24", "{member: membership, buyer: bought}", "{member: membership}"},
 		{"missing_field", "policy", "line 1", small, ""},
@@ -109,13 +111,14 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"unknown_name", "purposes.marketing.retention", "line 31", "    retention: membership\n", "    retention: forever\n"},
 		{"unknown_name", "purposes.membership.retention.guest", "line 24", "buyer: bought}", "buyer: bought, guest: membership}"},
 		{"unknown_name", "purposes.marketing.member_kinds[0]", "line 29", "    kind: marketing\n", "    kind: marketing\n    member_kinds: [guest]\n"},
-		{"unknown_name", "recipients.brand.purposes[1]", "line 41", "purposes: [partner_offers], items", "purposes: [partner_offers, other], items"},
-		{"unknown_name", "recipients.brand.items[1]", "line 41", "items: [email]}\nex", "items: [email, name]}\nex"},
+		{"unknown_name", "recipients.brand.purposes[1]", "line 43", "purposes: [partner_offers], items", "purposes: [partner_offers, other], items"},
+		{"unknown_name", "recipients.brand.items[1]", "line 43", "items: [email]}\nex", "items: [email, name]}\nex"},
 		{"unknown_name", "evidence.retention", "line 18", "purposes:\n", "evidence: {retention: none, ground: x}\npurposes:\n"},
 		{"unknown_name", "access.retention", "line 18", "purposes:\n", "access: {retention: none}\npurposes:\n"},
 		{"invalid_value", "evidence.retention", "line 18", "purposes:\n", "evidence: {retention: membership, ground: x}\npurposes:\n"},
 		{"invalid_value", "access.retention", "line 18", "purposes:\n", "access: {retention: partners}\npurposes:\n"},
 
+		{"invalid_value", "items.shoe_size", "line 9", "  name: {}\n", "  shoe_size: {}\n  name: {}\n"},
 		{"prohibited_item", "items.religion", "line 9", "  name: {}\n", "  religion: {}\n"},
 		{"sensitive_item", "purposes.marketing.items.mandatory[0]", "line 30", "    items: {mandatory: [email]}\n    retention: membership\n", "    items: {mandatory: [skin]}\n    retention: membership\n"},
 		{"unique_id_item", "purposes.marketing.items.mandatory[0]", "line 30", "    items: {mandatory: [email]}\n    retention: membership\n", "    items: {mandatory: [rrn]}\n    retention: membership\n"},
@@ -138,10 +141,10 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"invalid_value", "items.email.sensitive", "line 8", "email: {label: {en: E-mail}}", "email: {sensitive: maybe}"},
 		{"invalid_value", "notice_days", "line 3", "controller:", "notice_days: -1\ncontroller:"},
 		{"invalid_value", "items", "line 9", "  name: {}\n", "  Full Name: {}\n"},
-		{"secret_item", "recipients.brand.items[1]", "line 41", "items: [email]}\nex", "items: [email, password]}\nex"},
-		{"invalid_value", "exemptions.contract", "line 43", "  court:", "  contract:"},
+		{"secret_item", "recipients.brand.items[1]", "line 43", "items: [email]}\nex", "items: [email, password]}\nex"},
+		{"invalid_value", "exemptions.contract", "line 45", "  court:", "  contract:"},
 		{"policy_syntax", "", "line 7", "[member, buyer]", "[member, buyer"},
-		{"policy_syntax", "", "line 45", small, small + "---\n" + small},
+		{"policy_syntax", "", "line 47", small, small + "---\n" + small},
 		{"invalid_value", "items.name", "line 9", "name: {}", "name: *other"},
 	} {
 		t.Run(c.code+" "+c.path, func(t *testing.T) {
@@ -170,7 +173,7 @@ func TestPurposesKeepTheOrderOfTheFile(t *testing.T) {
 	for _, pu := range p.Purposes() {
 		got = append(got, pu.ID)
 	}
-	if d := cmp.Diff([]string{"membership", "marketing", "partner_offers"}, got); d != "" {
+	if d := cmp.Diff([]string{"membership", "marketing", "partner_offers", "care", "identity"}, got); d != "" {
 		t.Error(d)
 	}
 	for kind, want := range map[string]consent.ClassID{"member": "shop/membership", "buyer": "shop/bought"} {

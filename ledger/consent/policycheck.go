@@ -31,6 +31,7 @@ func (d *decoder) check(p *Policy) {
 	for i := range p.purposes {
 		d.checkPurpose(p, &p.purposes[i])
 	}
+	d.checkUses(p)
 	d.checkRecipients(p)
 	d.checkExemptions(p)
 	if d.fault == nil {
@@ -71,6 +72,15 @@ func (d *decoder) checkItems(p *Policy) {
 		}
 		if it.Sensitive && it.UniqueID {
 			d.fail("invalid_value", path+".unique_id", "an item is sensitive or a unique identifier; split it into two items")
+		}
+	}
+}
+
+// checkUses refuses an item that is held for nothing (GDPR 5(1)(c); PIPA 16(1)).
+func (d *decoder) checkUses(p *Policy) {
+	for _, it := range p.items {
+		if !slices.ContainsFunc(p.purposes, func(pu Purpose) bool { return pu.has(it.ID) }) {
+			d.fail("invalid_value", "items."+it.ID, "no purpose uses the item; add it to one, or remove it here")
 		}
 	}
 }
