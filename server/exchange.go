@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type route struct {
 	writes        bool          // a POST or DELETE that records something
 	media         string        // of the body; empty: no body is read
 	stream        bool          // the handler reads the body itself, piece by piece
+	long          bool          // takes as long as the ledger is large
 	look          bool          // needs Access-Reason
 	query         []string      // the query parameters that it has
 	handle        func(*exchange) *problem
@@ -50,6 +52,8 @@ type tracked struct {
 	status  int
 	started time.Time
 	left    bool // the client went away before the answer
+
+	expected bool // its problem is one that passes by itself, and no error of the server's
 }
 
 const maxBodyBytes = 64 << 10
@@ -101,9 +105,9 @@ func (x *exchange) done() {
 	level, message := slog.LevelDebug, "answered"
 	switch {
 	case x.left:
-	case x.status >= 500 && x.status != http.StatusNotImplemented:
+	case x.status >= 500 && x.status != http.StatusNotImplemented && !x.expected:
 		level, message = slog.LevelError, "answered with an error"
-	case took >= x.s.o.SlowAfter && !x.rt.stream:
+	case took >= x.s.o.SlowAfter && !x.rt.stream && !x.rt.long:
 		level, message = slog.LevelWarn, "answered slowly"
 	}
 	if x.s.log.Enabled(context.Background(), level) {
@@ -302,11 +306,12 @@ func (x *exchange) checkQuery() *problem {
 	if len(x.rt.query) > 0 {
 		detail = "The parameters are, each at most once: " + strings.Join(x.rt.query, ", ") + "."
 	}
-	if strings.IndexByte(x.r.URL.RawQuery, ';') >= 0 {
-		return newProblem("unknown_parameter", "", detail)
+	query, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil { // what cannot be read would otherwise count as not there
+		return newProblem("invalid_parameter", "", "The query is not what a URL may hold: write two hexadecimal digits after each %, and & between parameters.")
 	}
 next:
-	for name, values := range x.r.URL.Query() {
+	for name, values := range query {
 		for _, known := range x.rt.query {
 			if name == known && len(values) == 1 {
 				continue next
@@ -335,6 +340,10 @@ func (x *exchange) accessReason() *problem {
 
 func (x *exchange) refuse(p *problem) {
 	x.status = p.status
+	switch p.code {
+	case "busy", "too_many_batches", "shutting_down":
+		x.expected = true
+	}
 	p.write(x.w, x.id)
 }
 

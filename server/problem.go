@@ -60,7 +60,7 @@ var codes = map[string]codeKind{
 	"missing_field":         {status: http.StatusBadRequest, title: "Missing field"},
 	"wrong_type":            {status: http.StatusBadRequest, title: "Value of the wrong type"},
 	"null_value":            {status: http.StatusBadRequest, title: "null where a value belongs"},
-	"empty_value":           {status: http.StatusBadRequest, title: "Empty text where a value belongs"},
+	"empty_value":           {status: http.StatusBadRequest, title: "Empty where a value belongs"},
 	"nesting_too_deep":      {status: http.StatusBadRequest, title: "Nested too deep"},
 	"not_an_integer":        {status: http.StatusBadRequest, title: "Not an integer"},
 	"number_out_of_range":   {status: http.StatusBadRequest, title: "Number out of range"},

@@ -49,7 +49,7 @@ func (s *Server) controlRoutes() []route {
 		{method: "GET", label: "/control/info", action: ledger.ActLog, handle: controlInfo},
 		{method: "GET", label: "/control/log", action: ledger.ActLog, query: []string{"from", "limit"}, handle: controlLog},
 		{method: "GET", label: "/control/tile/:level/:n", action: ledger.ActLog, handle: controlTile},
-		{method: "POST", label: "/control/verify-deep", action: ledger.ActRegister, handle: controlVerifyDeep},
+		{method: "POST", label: "/control/verify-deep", action: ledger.ActRegister, long: true, handle: controlVerifyDeep},
 	}
 }
 

@@ -70,9 +70,9 @@ type field struct {
 }
 
 // shapeOf derives the shape of a struct type from its json tags. A field
-// without omitempty must be there, and a string that is a field may not be
-// empty: decoded, it would look like one that is not there. A pointer to a
-// string may be empty. A type that it does not know is a mistake of
+// without omitempty must be there. A list, a string that is a field and one in a
+// list may not be empty: decoded, it would look like one that is not there. A
+// pointer to a string may be empty. A type that it does not know is a mistake of
 // the program, found when the package starts.
 func shapeOf[T any]() *shape { return shapeOfType(reflect.TypeFor[T]()) }
 
@@ -91,7 +91,9 @@ func shapeOfType(t reflect.Type) *shape {
 	case reflect.Uint64:
 		return &shape{kind: kindUint}
 	case reflect.Slice:
-		return &shape{kind: kindArray, elem: shapeOfType(t.Elem())}
+		s := &shape{kind: kindArray, elem: shapeOfType(t.Elem())}
+		s.elem.filled = t.Elem().Kind() == reflect.String
+		return s
 	case reflect.Struct:
 		s := &shape{kind: kindObject}
 		s.addFields(t, nil)
@@ -204,7 +206,7 @@ func (c *scan) value(s *shape, v reflect.Value) *fault {
 				return f
 			}
 			if s.filled && len(raw) == 0 {
-				return &fault{code: "empty_value", offset: start, detail: "This text is empty; leave the field out if it may be left out, or send what belongs here."}
+				return &fault{code: "empty_value", offset: start, detail: "This text is empty; leave it out if it may be left out, or send what belongs here."}
 			}
 			if hasEscape(raw) {
 				raw = unescape(nil, raw)
@@ -305,11 +307,8 @@ func (c *scan) array(s *shape, v reflect.Value) *fault {
 	}
 	c.i++
 	c.space()
-	if c.next() == ']' {
-		c.i++
-		c.depth--
-		v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // not nil: it was there
-		return nil
+	if c.next() == ']' { // decoded, it would look like one that is not there, and that means another thing
+		return &fault{code: "empty_value", offset: c.i, detail: "This list is empty; leave the field out if it may be left out, or name at least one."}
 	}
 	for n := 0; ; n++ {
 		if n == v.Cap() {

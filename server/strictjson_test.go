@@ -76,7 +76,9 @@ var strictCases = []struct {
 	{"escapes", `{"text":"\"\\\/\b\f\n\r\t\u0041\uD83D\ude00"}`, "", ""},
 	{"an escaped field name", `{"te\u0078t":"a"}`, "", ""},
 	{"a replacement character that was sent", "{\"text\":\"\ufffd\\uFFFD\"}", "", ""},
-	{"an empty list", `{"text":"a","list":[]}`, "", ""},
+	{"an empty list", `{"text":"a","list":[ ]}`, "empty_value", "list"},
+	{"an empty list of objects", `{"text":"a","rows":[]}`, "empty_value", "rows"},
+	{"an empty text in a list", `{"text":"a","list":["x",""]}`, "empty_value", "list[1]"},
 	{"the largest integer", `{"text":"a","int":9007199254740991,"uint":9007199254740991}`, "", ""},
 	{"minus zero", `{"text":"a","int":-0}`, "", ""},
 
@@ -148,11 +150,11 @@ var strictCases = []struct {
 // deep is levels deep: the body is one, and then lists and objects by turns.
 func deep(levels int) string {
 	in := `{"name":"n"}`
-	if levels%2 == 0 {
-		in = `{"name":"n","down":[]}`
-	}
-	for range (levels - 3) / 2 {
+	for range (levels - 2 - levels%2) / 2 {
 		in = `{"name":"n","down":[` + in + `]}`
+	}
+	if levels%2 == 0 {
+		return `{"text":"a","inner":` + in + `}`
 	}
 	return `{"text":"a","rows":[` + in + `]}`
 }
@@ -258,8 +260,11 @@ func walk(d *json.Decoder, t reflect.Type, depth int, mayBeEmpty bool, _ *any) b
 		}
 		switch {
 		case v == '[' && t.Kind() == reflect.Slice:
+			if !d.More() {
+				return false
+			}
 			for d.More() {
-				if !walk(d, t.Elem(), depth, true, nil) {
+				if !walk(d, t.Elem(), depth, false, nil) {
 					return false
 				}
 			}
