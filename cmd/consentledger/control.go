@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"consentledger/cmd/consentledger/datadir"
 	"consentledger/server"
@@ -20,8 +21,26 @@ import (
 // control is the server that runs on a data directory, reached by its control
 // socket. Who may open the socket may do anything; no key is needed.
 type control struct {
-	dir    string
-	client *http.Client
+	dir     string
+	client  *http.Client
+	patient *http.Client // for what begins to answer when it has something to say
+}
+
+// answerWithin is when a server that works has begun to answer: its own limit
+// for a whole answer.
+const answerWithin = time.Minute
+
+func newControl(dir string, within time.Duration) *control {
+	client := func(within time.Duration) *http.Client {
+		return &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return server.DialControl(ctx, dir)
+			},
+			MaxIdleConnsPerHost:   64,
+			ResponseHeaderTimeout: within,
+		}}
+	}
+	return &control{dir, client(within), client(0)}
 }
 
 // findControl returns the server that runs on dir, nil if none does. A ledger
@@ -38,12 +57,7 @@ func findControl(ctx context.Context, dir string) (*control, error) {
 		return nil, fmt.Errorf("look for a running server: %w: run this as the user that runs the server", err)
 	}
 	_ = conn.Close() // nothing was sent
-	return &control{dir, &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return server.DialControl(ctx, dir)
-		},
-		MaxIdleConnsPerHost: 64,
-	}}}, nil
+	return newControl(dir, answerWithin), nil
 }
 
 // withControl calls f with the server that runs on the ledger, or, if none
@@ -63,7 +77,8 @@ func (p place) withControl(ctx context.Context, f func(*control) error) (err err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	h := server.New(l, server.Options{}).ControlHandler()
-	return f(&control{p.Dir, &http.Client{Transport: inProcess{h}}})
+	c := &http.Client{Transport: inProcess{h}}
+	return f(&control{p.Dir, c, c})
 }
 
 // inProcess hands requests to a handler without a network.
@@ -117,7 +132,7 @@ const maxControlAnswer = 300 << 20
 
 // do makes a call and returns its body. An answer that is not 2xx is a *refusal.
 func (c *control) do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
-	resp, err := c.send(ctx, method, path, contentType, body)
+	resp, err := c.send(ctx, c.client, method, path, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +144,7 @@ func (c *control) do(ctx context.Context, method, path, contentType string, body
 	return b, nil
 }
 
-func (c *control) send(ctx context.Context, method, path, contentType string, body []byte) (*http.Response, error) {
+func (c *control) send(ctx context.Context, client *http.Client, method, path, contentType string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -137,7 +152,11 @@ func (c *control) send(ctx context.Context, method, path, contentType string, bo
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := c.client.Do(req)
+	resp, err := client.Do(req)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return nil, fmt.Errorf("ask the server that runs on %s: %w: it does not answer, and what was asked may have been done or not: see its log, or stop it and run this again", c.dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the server that runs on %s: %w", c.dir, err)
 	}

@@ -26,12 +26,15 @@ type serveCmd struct {
 	Init       bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
 	Policy     []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
 	CacheBytes int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
-	Origin     string   `placeholder:"NAME" default:"localhost/consent" help:"With --init: the ledger's public name (default ${default})."`
+	Origin     string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if len(c.Policy) > 0 && !c.Init {
 		return errors.New("--policy only goes with --init; `policy add` adds one to a ledger that is there")
+	}
+	if c.Origin != "" && !c.Init {
+		return errors.New("--origin only goes with --init; a ledger that is there keeps its name")
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -60,11 +63,18 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if missing != nil {
 		return missing
 	}
+	if len(c.Policy) > 0 { // served without it, it would seem to be in force
+		return fmt.Errorf("--policy: the ledger in %s is there already and takes no policy this way: add it with `policy add`, or make another ledger with another --dir", c.Dir)
+	}
 	// The ledger before the address: of two servers on one directory the
 	// second should hear that, and not that its port is taken.
 	l, err := datadir.Open(c.Dir, c.root(), c.served(log))
 	if err != nil {
 		return err
+	}
+	if c.Origin != "" && c.Origin != l.Origin() {
+		err := fmt.Errorf("--origin: the ledger in %s is there already, and its name is %s, which cannot be changed: leave --origin out, or make another ledger with another --dir", c.Dir, l.Origin())
+		return errors.Join(err, l.Close())
 	}
 	if c.Init {
 		fmt.Fprintf(t.out, "the ledger in %s is there already and is served as it is; its keys were shown when it was made (`key create` makes another)\n", c.Dir)
@@ -80,6 +90,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 // once, and an address that is taken must not cost them.
 func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tlsConfig *tls.Config) error {
 	g := datadir.Genesis{Origin: c.Origin, Policies: [][]byte{policies.Haim()}, Writer: true}
+	if g.Origin == "" {
+		g.Origin = "localhost/consent"
+	}
 	if len(c.Policy) > 0 {
 		var err error
 		if g.Policies, err = readPolicies(c.Policy); err != nil {

@@ -77,6 +77,10 @@ func (c *verifyCmd) options() (chain.VerifyOptions, error) {
 		if err != nil {
 			return o, fmt.Errorf("--checkpoint: %w", err)
 		}
+		// Whether it is this ledger's is for the report; what is no checkpoint says nothing of any ledger.
+		if _, err := chain.OpenCheckpoint(b, note.VerifierList(), ""); errors.Is(err, chain.ErrCheckpoint) {
+			return o, fmt.Errorf("--checkpoint %s: this file is no signed checkpoint, so nothing was checked: give one as GET /checkpoint answered it, unchanged: %w", name, err)
+		}
 		o.Checkpoints = append(o.Checkpoints, b)
 	}
 	return o, nil

@@ -62,7 +62,7 @@ func (c *verifyCmd) deepHere(ctx context.Context, progress func(done, total uint
 // deepRunning reads lines of {"done","total"}, and then one with the report or
 // with a problem.
 func deepRunning(ctx context.Context, c *control, progress func(done, total uint64)) (ledger.DeepReport, error) {
-	resp, err := c.send(ctx, http.MethodPost, "/control/verify-deep", "", nil)
+	resp, err := c.send(ctx, c.patient, http.MethodPost, "/control/verify-deep", "", nil)
 	var r *refusal
 	if errors.As(err, &r) {
 		return ledger.DeepReport{}, r.answer()
