@@ -57,7 +57,7 @@ const (
 	defaultQueueCalls = 8192
 	defaultSweepEvery = time.Hour
 	publishEvery      = time.Second
-	keyringCacheBytes = 128 << 20
+	keyringCacheBytes = 256 << 20
 )
 
 func (o Options) withDefaults() Options {

@@ -2,8 +2,9 @@ package keyring
 
 import "sync"
 
-// cache bounds the decrypted pages in memory. The page that came first goes first: pages near the
-// top come back at once, and a list in order of use would be a lock on every read.
+// cache bounds the decrypted pages in memory. The page that came first goes first, unless it was
+// used since it came or was last looked at: then it has a second chance. So pages near the top
+// stay, and reading takes no lock.
 //
 // It is a list through the refs themselves, so that a version taken out of use leaves it at once,
 // with its key. Otherwise the keys of destroyed pages would stay in memory for as long as it took
@@ -89,8 +90,14 @@ func (c *cache) unlist(r *ref) {
 
 // shrink keeps the newest page whatever the limit, so that a read can go on from it.
 func (c *cache) shrink() {
-	for c.used > c.limit && c.oldest != c.newest {
+	for chances := 64; c.used > c.limit && c.oldest != c.newest; {
 		r := c.oldest
+		if n := r.node.Load(); n != nil && chances > 0 && r.used.Swap(false) {
+			chances--
+			c.unlist(r)
+			c.list(r, n)
+			continue
+		}
 		c.unlist(r)
 		r.node.Store(nil)
 	}

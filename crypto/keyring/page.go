@@ -52,6 +52,7 @@ type kid struct {
 type ref struct {
 	key  seal.Key
 	node atomic.Pointer[node] // nil while the page is not in memory
+	used atomic.Bool          // since the cache last looked
 	inCache
 }
 

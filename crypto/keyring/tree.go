@@ -71,6 +71,9 @@ func (k *Keyring) find(st *state, key []byte, cold bool) (*record, error) {
 		var err error
 		if !cold {
 			if n = r.node.Load(); n != nil {
+				if !r.used.Load() { // a write for each read would be a line of memory that all processors fight for
+					r.used.Store(true)
+				}
 				continue
 			}
 		}
