@@ -22,7 +22,7 @@ type verifyCmd struct {
 	Checkpoint []string `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
 	Jobs       int      `placeholder:"N" help:"How many processors to use (default all)."`
 	Deep       bool     `help:"With the root key: also open every entry that can still be opened, and account for all others."`
-	Structure  bool     `help:"Also read every page of the database, whatever it holds. Takes several times as long; --deep does it too."`
+	Structure  bool     `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
 	JSON       bool     `name:"json" help:"Print one JSON object."`
 }
 
