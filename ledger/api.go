@@ -28,7 +28,8 @@ const (
 	ActDecide                 // decisions and lookups
 	ActLook                   // a member's data
 	ActLog                    // entries with proofs
-	ActRegister               // policies and API keys: change, and list the keys
+	ActRegister               // policies, recipients and API keys: change, and list the keys
+	ActOffice                 // holds, notices, requests, what is kept apart, what is due, breaches
 )
 
 // Caller is who asks. No method of a ledger works without one.
@@ -46,7 +47,7 @@ func (c Caller) May(a Action) bool {
 	case RoleReader:
 		return a == ActLook || a == ActDecide || a == ActLog
 	case RoleDPO:
-		return a == ActWrite || a == ActDecide || a == ActLook || a == ActLog
+		return a == ActWrite || a == ActDecide || a == ActLook || a == ActLog || a == ActOffice
 	case RoleAuditor:
 		return a == ActLog
 	case RoleAdmin:
@@ -76,6 +77,10 @@ type Answer struct {
 	DestroyedEntries int
 	Kept             []consent.Kept
 	Notify           []consent.Notify
+	Request          string    // rqt_…
+	DueAt            time.Time // of a request
+	Notice           string    // ntc_…
+	Hold             string    // hld_…
 }
 
 // Look says why a caller reads a member's data; it becomes the access entry.
@@ -137,4 +142,7 @@ var (
 	ErrForbidden     = errors.New("the caller's role does not allow this")
 	ErrUnauthorized  = errors.New("no such API key, or it was revoked")
 	ErrClosed        = errors.New("the ledger is closed")
+	ErrDormant       = errors.New("the member is dormant")
+	ErrUnknownHold   = errors.New("the member has no such hold")
+	ErrUnknownGround = errors.New("nothing of the member is kept on that ground")
 )

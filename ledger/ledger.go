@@ -44,12 +44,13 @@ type Options struct {
 	Dir        string // of the head file and the tag runs
 	Store      store.Store
 	Root       RootKeeper
-	Clock      func() time.Time // absent: the system's
-	Rand       io.Reader        // absent: the system's. Safe for concurrent use
-	Log        *slog.Logger     // absent: nothing is logged
-	CacheBytes int64            // members in memory; absent: 256 MiB
-	QueueCalls int              // calls that may wait for a commit; absent: 8192
-	SweepEvery time.Duration    // how often what is due is destroyed; absent: an hour; negative: only when Sweep is called
+	Clock      func() time.Time                     // absent: the system's
+	After      func(time.Duration) <-chan time.Time // absent: time.After. The sweep waits by it, so that it follows Clock
+	Rand       io.Reader                            // absent: the system's. Safe for concurrent use
+	Log        *slog.Logger                         // absent: nothing is logged
+	CacheBytes int64                                // members in memory; absent: 256 MiB
+	QueueCalls int                                  // calls that may wait for a commit; absent: 8192
+	SweepEvery time.Duration                        // how often what is due is destroyed; absent: an hour; negative: only when Sweep is called
 }
 
 const (
@@ -63,6 +64,9 @@ const (
 func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.After == nil {
+		o.After = time.After
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader

@@ -18,8 +18,6 @@ const sweepAgain = 5 * time.Second
 
 // sweepLoop destroys what is due: at start, and then every SweepEvery.
 func (l *Ledger) sweepLoop() {
-	tick := time.NewTicker(l.o.SweepEvery)
-	defer tick.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -27,6 +25,7 @@ func (l *Ledger) sweepLoop() {
 		cancel()
 	}()
 	for {
+		tick := l.o.After(l.o.SweepEvery)
 		_, err := l.Sweep(ctx)
 		var again <-chan time.Time
 		switch {
@@ -39,7 +38,7 @@ func (l *Ledger) sweepLoop() {
 		select {
 		case <-l.closing:
 			return
-		case <-tick.C:
+		case <-tick:
 		case <-again:
 		}
 	}

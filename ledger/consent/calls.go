@@ -31,6 +31,7 @@ func (Consent) Format(s fmt.State, _ rune) { io.WriteString(s, "[consent]") }
 type Decision struct {
 	Purpose    string   `cbor:"1,keyasint"`
 	Granted    bool     `cbor:"2,keyasint,omitempty"`
+	Ask        bool     `cbor:"5,keyasint,omitempty"` // of cookies: the member is to be asked each time. Not granted
 	Items      []string `cbor:"3,keyasint,omitempty"` // absent on a grant: the mandatory items
 	Recipients []string `cbor:"4,keyasint,omitempty"` // absent on a grant of a provision purpose: all that the policy names for it
 }
@@ -150,4 +151,6 @@ const (
 	ReasonRecipientNotConsented  = "recipient_not_consented"
 	ReasonUnknownMember          = "unknown_member"
 	ReasonDormant                = "dormant"
+	ReasonProcessingSuspended    = "processing_suspended"
+	ReasonAskEachTime            = "ask_each_time"
 )

@@ -21,6 +21,14 @@ const (
 	KindCorrectionOutcome EventKind = 5
 	KindDisclosure        EventKind = 6
 	KindAccess            EventKind = 7
+	KindNotice            EventKind = 8
+	KindRequest           EventKind = 9
+	KindRequestOutcome    EventKind = 10
+	KindHold              EventKind = 11
+	KindHoldRelease       EventKind = 12
+	KindActivity          EventKind = 13
+	KindReactivation      EventKind = 14
+	KindSignal            EventKind = 15
 )
 
 var kindNames = [...]string{
@@ -31,6 +39,14 @@ var kindNames = [...]string{
 	KindCorrectionOutcome: "correction_outcome",
 	KindDisclosure:        "disclosure",
 	KindAccess:            "access",
+	KindNotice:            "notice",
+	KindRequest:           "request",
+	KindRequestOutcome:    "request_outcome",
+	KindHold:              "hold",
+	KindHoldRelease:       "hold_release",
+	KindActivity:          "activity",
+	KindReactivation:      "reactivation",
+	KindSignal:            "signal",
 }
 
 // String returns the kind's name in the API.
@@ -86,6 +102,31 @@ type Event struct {
 	Who  string `cbor:"26,keyasint,omitempty"`
 	From string `cbor:"27,keyasint,omitempty"`
 	What string `cbor:"28,keyasint,omitempty"`
+
+	// Of a notice. Recipient, Correction, Outcome and Reason are those above.
+	Notice      string  `cbor:"29,keyasint,omitempty"` // ntc_…
+	NoticeKind  string  `cbor:"30,keyasint,omitempty"`
+	Channel     string  `cbor:"31,keyasint,omitempty"` // also of a request
+	SentAtMs    int64   `cbor:"32,keyasint,omitempty"`
+	DueAtMs     int64   `cbor:"33,keyasint,omitempty"` // also a request's deadline and a hold's end
+	Destruction *uint64 `cbor:"34,keyasint,omitempty"` // index of the destruction entry that it is about
+
+	// Of a request and its outcome.
+	Request      string `cbor:"35,keyasint,omitempty"` // rqt_…
+	RequestType  string `cbor:"36,keyasint,omitempty"`
+	ReceivedAtMs int64  `cbor:"37,keyasint,omitempty"`
+
+	// Of a hold and its release. Reason is the ground.
+	Hold    string   `cbor:"38,keyasint,omitempty"` // hld_…
+	Classes []string `cbor:"39,keyasint,omitempty"` // ClassIDs
+
+	// Of a signal.
+	Signal string `cbor:"40,keyasint,omitempty"`
+	Value  bool   `cbor:"41,keyasint,omitempty"`
+
+	// Of an activity that is restated because the entry that showed it is destroyed: when it was
+	// recorded. 0: the entry's own time.
+	ActiveAtMs int64 `cbor:"42,keyasint,omitempty"`
 }
 
 // An AgeCheck says how a member's age was stated at enrolment. The birth date
@@ -200,7 +241,8 @@ func DecodeEvent(b []byte) (Event, error) {
 // sizeBound returns no less than the length of the encoding, cheaply: nine
 // bytes for the head of each string, list and number, and the strings.
 func (e *Event) sizeBound() int {
-	n := 28*(2+9) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
+	n := 42*(2+9) + len(e.Notice) + len(e.NoticeKind) + len(e.Channel) + len(e.Request) + len(e.RequestType) + len(e.Hold) + len(e.Signal) +
+		stringsSize(e.Classes) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
 		len(e.Reference) + len(e.Correction) + len(e.Outcome) + len(e.Reason) + len(e.Recipient) + len(e.Business) + len(e.Basis) +
 		len(e.Form) + len(e.Who) + len(e.From) + len(e.What) + stringsSize(e.Purposes) + stringsSize(e.Items)
 	if e.Guardian != nil {

@@ -79,6 +79,7 @@ type KeyState struct {
 	Entries   uint64
 	NewestDay Day       // of a ratchet
 	Due       time.Time // zero: none
+	HeldUntil time.Time // a legal hold; zero: none. Until then the key is not destroyed, whatever its due
 }
 
 // A Draft is an entry to be written.
@@ -120,6 +121,16 @@ type Plan struct {
 	Kept       []Kept
 	Notify     []Notify
 	MemberKind string // empty: unchanged
+
+	ClearDue []KeyName // keys that have a use again
+	SetHold  []KeyHold // keys that a legal hold keeps, or no longer keeps
+	Recheck  bool      // what is due of the member may have changed: Next is to be asked again
+}
+
+// A KeyHold gives a key the time before which it is not destroyed; zero: none.
+type KeyHold struct {
+	KeyName
+	Until time.Time
 }
 
 func (p *Plan) create(k KeyName) {

@@ -36,6 +36,9 @@ type Refusal struct {
 	Field   string
 	Message string
 	Reason  string
+
+	format string // of a message that was filled in
+	args   []any
 }
 
 func (r *Refusal) Error() string {

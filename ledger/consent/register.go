@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -120,8 +119,8 @@ func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) *Refusa
 	earliest := max(announced.day(), dayAt(postedAt, r.loc)) + Day(last.noticeDays)
 	if p.effective < earliest {
 		y, m, d := earliest.date()
-		return invalid("notice_too_short", "version", fmt.Sprintf(
-			"the policy in force promises %d days of notice from announcement and posting; the earliest date is %04d-%02d-%02d", last.noticeDays, y, m, d))
+		return invalidf("notice_too_short", "version",
+			"the policy in force promises %d days of notice from announcement and posting; the earliest date is %04d-%02d-%02d", last.noticeDays, y, m, d)
 	}
 	return nil
 }
