@@ -93,8 +93,8 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 	}
 	var rec *Recipient
 	if q.Recipient != "" {
-		rec = s.posted.byRec[q.Recipient]
-		if rec == nil || !r.registered(rec, now) || !rec.allows(s.purpose.ID, items) {
+		rec = r.recipient(s.posted, q.Recipient, now)
+		if rec == nil || !rec.allows(s.purpose.ID, items) {
 			a.Reason = ReasonRecipientNotRegistered
 			return a
 		}

@@ -322,9 +322,10 @@ func (r *Register) grant(p *Policy, pu *Purpose, d *Decision, i int, now time.Ti
 		}
 	}
 	if d.Recipients == nil && pu.Kind == PurposeProvision {
-		for j := range p.recipients {
-			if rec := &p.recipients[j]; rec.Kind != RecipientProcessor && r.registered(rec, now) && slices.Contains(rec.Purposes, pu.ID) {
-				d.Recipients = append(d.Recipients, rec.ID)
+		v, _ := r.posted(p.id, now)
+		for _, id := range r.recipientIDs(v) {
+			if rec := r.recipient(v, id, now); rec != nil && rec.Kind != RecipientProcessor && slices.Contains(rec.Purposes, pu.ID) {
+				d.Recipients = append(d.Recipients, id)
 			}
 		}
 		return nil
@@ -333,12 +334,13 @@ func (r *Register) grant(p *Policy, pu *Purpose, d *Decision, i int, now time.Ti
 }
 
 func checkRecipients(r *Register, p *Policy, pu *Purpose, recipients []string, i int, now time.Time) error {
+	v, _ := r.posted(p.id, now)
 	for j, id := range recipients {
-		rec := p.byRec[id]
+		rec := r.recipient(v, id, now)
 		switch {
 		case slices.Contains(recipients[:j], id):
 			return invalid("duplicate_recipient", at(i, index(".recipients", j)), "the recipient is there twice; remove one")
-		case rec == nil || !r.registered(rec, now):
+		case rec == nil:
 			return invalid("unknown_recipient", at(i, index(".recipients", j)), "no such recipient in force; see the policy's recipients")
 		case !slices.Contains(rec.Purposes, pu.ID):
 			return invalid("recipient_not_for_purpose", at(i, index(".recipients", j)), "the recipient gets nothing for this purpose; see the policy's recipients")
@@ -346,9 +348,6 @@ func checkRecipients(r *Register, p *Policy, pu *Purpose, recipients []string, i
 	}
 	return nil
 }
-
-// registered reports whether a recipient of a version in force is in force.
-func (r *Register) registered(rec *Recipient, now time.Time) bool { return rec.from <= r.Day(now) }
 
 // restate records a decision also under every other living key in which the
 // member said yes to more: the older yes would rule again once the key of this

@@ -131,10 +131,7 @@ func (r *Register) disclosedPurpose(f *Fold, d *Disclosure, now time.Time) (*sta
 // purpose's own basis.
 func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Time) (rec *Recipient, ex *Exemption, err error) {
 	p := s.posted.Policy
-	rec = p.byRec[d.Recipient]
-	if rec != nil && !r.registered(rec, now) {
-		rec = nil
-	}
+	rec = r.recipient(s.posted, d.Recipient, now)
 	if d.Basis != "" {
 		ex = p.byEx[d.Basis]
 		switch {
@@ -156,20 +153,6 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 		return nil, nil, forbid("recipient_not_allowed", "recipient", "the register does not let the recipient have these items for this purpose; leave items out or announce the change")
 	}
 	return rec, ex, nil
-}
-
-// knownAsOther reports whether any version of any policy names the recipient
-// as something else than an authority: whoever left the register, or is not on
-// it yet, is no authority for that.
-func (r *Register) knownAsOther(id string) bool {
-	for _, vs := range r.policies {
-		for _, v := range vs {
-			if rec := v.byRec[id]; rec != nil && rec.Kind != RecipientAuthority {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // saidYes reports whether what a key says grants the items.

@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -14,6 +13,7 @@ type Register struct {
 	ids        []string // in the order of first posting
 	policies   map[string][]Posted
 	rules      map[ClassID]Rule
+	changes    map[string][]postedChange // of recipients, by policy, in the order of posting
 }
 
 // A Posted is a policy version as it was posted.
@@ -22,6 +22,7 @@ type Posted struct {
 	PostedAt    time.Time
 	EffectiveAt time.Time // from then it is in force, until the next one's
 
+	place   int             // among the versions of the policy
 	changed map[string]bool // purposes whose four points differ from the version before
 }
 
@@ -38,7 +39,7 @@ var (
 // the first policy says another time zone.
 func NewRegister() *Register {
 	return &Register{
-		loc: time.UTC, policies: map[string][]Posted{},
+		loc: time.UTC, policies: map[string][]Posted{}, changes: map[string][]postedChange{},
 		rules: map[ClassID]Rule{AccessClass: accessRule, CorrectionClass: correctionRule},
 	}
 }
@@ -56,7 +57,7 @@ func NewRegister() *Register {
 // force from the start of its date or from its posting, whichever is later.
 func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 	before := r.policies[p.id]
-	v := Posted{Policy: p, PostedAt: postedAt, EffectiveAt: dayStart(p.effective, p.loc)}
+	v := Posted{Policy: p, PostedAt: postedAt, EffectiveAt: dayStart(p.effective, p.loc), place: len(before)}
 	if len(r.ids) > 0 {
 		switch {
 		case r.controller != p.controller.Name:
@@ -79,7 +80,8 @@ func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 			v.changed[pu.ID] = last.byPurpose[pu.ID] == nil && everStated(before, pu.ID) || !samePoints(last.Policy, last.byPurpose[pu.ID], p, pu)
 		}
 	}
-	n := &Register{loc: p.loc, controller: p.controller.Name, ids: r.ids, policies: maps.Clone(r.policies), rules: maps.Clone(r.rules)}
+	n := r.clone()
+	n.loc, n.controller = p.loc, p.controller.Name
 	for _, c := range p.classes {
 		id := classID(p.id, c.Name)
 		if old, ok := r.rules[id]; ok && !old.same(c.Rule) {
