@@ -11,7 +11,6 @@ var korean = []map[string]string{koreanPolicy, koreanCalls, koreanRegister, kore
 
 var (
 	koreanPolicy   = map[string]string{} // of policy files
-	koreanCalls    = map[string]string{} // of consents, withdrawals, corrections and disclosures
 	koreanRegister = map[string]string{} // of policy versions and recipients
 	koreanOffice   = map[string]string{} // of holds, notices, requests and the other calls
 )
