@@ -177,9 +177,9 @@ func (a *attacker) readPage(l *loot, path, b []byte) {
 		for range n {
 			ks := int(b[0])
 			key := b[1 : 1+ks]
-			vs := int(binary.BigEndian.Uint32(b[1+ks+8:]))
-			a.readRecord(l, key, b[1+ks+12:1+ks+12+vs])
-			b = b[1+ks+12+vs:]
+			vs := int(binary.BigEndian.Uint32(b[1+ks+16:]))
+			a.readRecord(l, key, b[1+ks+20:1+ks+20+vs])
+			b = b[1+ks+20+vs:]
 		}
 		return
 	}
@@ -192,7 +192,7 @@ func (a *attacker) readPage(l *loot, path, b []byte) {
 			continue
 		}
 		key := b[:32]
-		b = b[40:]
+		b = b[48:]
 		child := append(bytes.Clone(path), byte(i))
 		pos := []byte{byte(len(child))}
 		for j := 0; j < len(child); j += 2 {
@@ -226,15 +226,15 @@ func (a *attacker) readRecord(l *loot, key, v []byte) {
 		l.slots[[2]uint64{binary.BigEndian.Uint64(key[1:]), binary.BigEndian.Uint64(v)}] = true
 		v = v[24:]
 		v = v[1+int(v[0]):]
-		n := int(binary.BigEndian.Uint16(v[1:]))
-		v = v[3:]
+		n := int(binary.BigEndian.Uint16(v[17:]))
+		v = v[19:]
 		for range n {
 			v = v[1+int(v[0]):]
 			v = v[2+int(binary.BigEndian.Uint16(v)):]
 			k := bytes.Clone(v[:32])
 			l.keys[[32]byte(k)] = true
-			ratchet := v[40] == 1
-			v = v[41:]
+			ratchet := v[48] == 1
+			v = v[49:]
 			if !ratchet {
 				a.openEntries(l, k, func(int64) [][]byte { return [][]byte{k} })
 				continue

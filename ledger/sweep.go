@@ -119,7 +119,7 @@ func (l *Ledger) planExpiry(m *member, slot uint64, rec *keyring.Member, now tim
 	changed := false
 	for i := range rec.Keys {
 		k := rec.Keys[i]
-		if k.Due == 0 || k.Due > now.Unix() {
+		if at := k.DueAt(); at == 0 || at > now.Unix() {
 			left.Keys = append(left.Keys, k)
 			continue
 		}

@@ -26,7 +26,7 @@ type inCache struct {
 
 // memory is about what a page takes in memory.
 func (n *node) memory() int64 {
-	const perNode, perRecord, perKid = 200, 64, 96
+	const perNode, perRecord, perKid = 200, 72, 104
 	return perNode + int64(n.size()) + perRecord*int64(len(n.recs)) + perKid*int64(len(n.kids))
 }
 

@@ -43,6 +43,10 @@ func TestReadersBesideCommitsSeeOneVersionEach(t *testing.T) {
 								t.Errorf("due: %v", err)
 								return
 							}
+							if _, err := k.Tasks(0, 1<<40, slot, 10); err != nil {
+								t.Errorf("tasks: %v", err)
+								return
+							}
 						}
 						from := done[slot].Load()
 						val, err := k.get(slotKey(slot))
@@ -82,7 +86,7 @@ func TestReadersBesideCommitsSeeOneVersionEach(t *testing.T) {
 					}
 					next++
 					val := binary.BigEndian.AppendUint64(make([]byte, 0, 200), version)
-					must(t, b.set(key, val[:cap(val)], int64(next)))
+					must(t, b.set(key, val[:cap(val)], times{due: int64(next), task: int64(next)}))
 				}
 				if c%3 == 0 {
 					root = drawKey(src)
@@ -115,7 +119,7 @@ func twoVersions(t *testing.T) (*Keyring, *memPages, *Batch, []Page) {
 	fill := func(with byte) *Batch {
 		b := k.Begin()
 		for slot := range uint64(50) {
-			must(t, b.set(slotKey(slot), bytes.Repeat([]byte{with}, 200), 0))
+			must(t, b.set(slotKey(slot), bytes.Repeat([]byte{with}, 200), times{}))
 		}
 		return b
 	}

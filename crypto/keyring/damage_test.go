@@ -35,7 +35,7 @@ func newAged(t *testing.T, ledger [16]byte) *aged {
 	for version := range byte(2) {
 		b := k.Begin()
 		for _, key := range a.keys {
-			must(t, b.set(bytes.Clone(key), bytes.Repeat([]byte{version}, 100), 0))
+			must(t, b.set(bytes.Clone(key), bytes.Repeat([]byte{version}, 100), times{}))
 		}
 		commit(t, b, m, a.root)
 		if version == 0 {
@@ -225,7 +225,7 @@ func TestAChangeThatCannotReadAPageLeavesTheBatchAsItWas(t *testing.T) {
 			if i%3 == 1 {
 				err = b.delete(key)
 			} else {
-				err = b.set(key, []byte("new"), 0)
+				err = b.set(key, []byte("new"), times{})
 			}
 			switch {
 			case errors.Is(err, errFlaky):

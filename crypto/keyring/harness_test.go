@@ -96,7 +96,7 @@ func must(t testing.TB, err error) {
 }
 
 // visit walks the stored pages from the top, below the code under test, and reports what is not as
-// it should be: the tree's shape, dues, and pages that nothing leads to.
+// it should be: the tree's shape, earliest times, and pages that nothing leads to.
 func (m *memPages) visit(ledger [16]byte, root seal.Key, page func(path []byte, n *node)) error {
 	top := m.pages[string(position(nil))]
 	plain, err := openTop(root, appendAAD(nil, ledger, position(nil)), top)
@@ -139,8 +139,8 @@ func (m *memPages) visit(ledger [16]byte, root seal.Key, page func(path []byte, 
 			if again := c.appendTo(nil); !bytes.Equal(again, plain) || c.size() != len(plain) {
 				return fmt.Errorf("%s does not encode to what it was read from", describe(child))
 			}
-			if c.due() != kd.due {
-				return fmt.Errorf("%s has due %d and its parent says %d", describe(child), c.due(), kd.due)
+			if c.earliest() != kd.times {
+				return fmt.Errorf("%s has %+v and its parent says %+v", describe(child), c.earliest(), kd.times)
 			}
 			if err := walk(c, child); err != nil {
 				return err

@@ -160,7 +160,7 @@ func (k *Keyring) scan(m byte, from []byte, limit int, cold bool) ([]record, err
 	var out []record
 	err := k.read(func(st *state) error {
 		out = out[:0]
-		_, err := k.walk(st.top, nil, from, cold, func(int64) bool { return true }, func(r *record) bool {
+		_, err := k.walk(st.top, nil, from, cold, func(times) bool { return true }, func(r *record) bool {
 			if r.key[0] != m {
 				return r.key[0] < m
 			}
@@ -172,14 +172,35 @@ func (k *Keyring) scan(m byte, from []byte, limit int, cold bool) ([]record, err
 	return out, err
 }
 
-// Due returns up to limit slots in which something was to be destroyed at now or before.
-func (k *Keyring) Due(now int64, limit int) ([]uint64, error) {
+// Due returns up to limit slots, in order, whose [Member.Due] is now or before.
+func (k *Keyring) Due(now int64, limit int) ([]uint64, error) { return k.DueFrom(now, 0, limit) }
+
+// DueFrom is Due for the slots from one on. Who goes on behind the last slot that was returned
+// gets through, even if a slot stays due whatever is done about it.
+func (k *Keyring) DueFrom(now int64, from uint64, limit int) ([]uint64, error) {
+	passed := func(t times) bool { return t.due != 0 && t.due <= now }
+	return k.slotsWhere(from, limit, passed, passed)
+}
+
+// Tasks returns up to limit slots from one on, in order, whose [Member.Task] is later than after
+// and not later than until.
+func (k *Keyring) Tasks(after, until int64, from uint64, limit int) ([]uint64, error) {
+	enter := func(t times) bool { return t.task != 0 && t.task <= until }
+	return k.slotsWhere(from, limit, enter, func(t times) bool { return enter(t) && t.task > after })
+}
+
+// slotsWhere returns up to limit slots from one on whose times are wanted. Subtrees whose earliest
+// times enter says no of are passed over.
+func (k *Keyring) slotsWhere(from uint64, limit int, enter, wanted func(times) bool) ([]uint64, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
 	var out []uint64
 	err := k.read(func(st *state) error {
 		out = out[:0]
-		passed := func(due int64) bool { return due != 0 && due <= now }
-		_, err := k.walk(st.top, nil, nil, false, passed, func(r *record) bool {
-			if passed(r.due) && r.key[0] == mapSlot {
+		// Slots are the last map, so from one of them on there is nothing else.
+		_, err := k.walk(st.top, nil, slotKey(from), false, enter, func(r *record) bool {
+			if wanted(r.times) {
 				out = append(out, binary.BigEndian.Uint64(r.key[1:]))
 			}
 			return len(out) < limit
@@ -214,11 +235,11 @@ func (k *Keyring) Begin() *Batch {
 var errSealed = errors.New("keyring: the batch was sealed, and takes no more changes")
 
 // set takes key and val, and clears them when they are replaced or removed.
-func (b *Batch) set(key, val []byte, due int64) error {
+func (b *Batch) set(key, val []byte, at times) error {
 	if b.next != nil {
 		return errSealed
 	}
-	top, err := b.put(b.top, 0, record{key: key, due: due, val: val})
+	top, err := b.put(b.top, 0, record{key: key, times: at, val: val})
 	if err != nil {
 		return err
 	}
@@ -313,7 +334,7 @@ func (b *Batch) sealKids(n *node, path []byte, pages []Page) ([]Page, error) {
 		if kd.ref.key, err = seal.NewKey(b.k.rand); err != nil {
 			return nil, fmt.Errorf("draw a page key: %w", err)
 		}
-		kd.due = c.due()
+		kd.times = c.earliest()
 		pos := position(child)
 		plain := c.appendTo(make([]byte, 0, c.size()+gcmTag))
 		pages = append(pages, Page{Position: pos, Sealed: sealPage(kd.ref.key, appendAAD(aad[:0], b.k.ledger, pos), plain)})

@@ -24,6 +24,8 @@ type Member struct {
 	Path  IDPath // the way back to the record by id
 	Kind  string // member kind of the policy
 	Ended bool   // the membership was withdrawn; what is left is kept apart
+	Wake  int64  // Unix seconds when the member is to be looked at, whatever its keys; 0: never
+	Task  int64  // Unix seconds from which on a person has something to do for it; 0: nothing
 	Keys  []MemberKey
 }
 
@@ -36,16 +38,30 @@ type MemberKey struct {
 	TagKey    seal.Key // ratchets only: the tag key, which does not move
 	Day       int32    // ratchets only: the oldest day that may still be read
 	Due       int64    // Unix seconds when something is to be destroyed; 0: no clock runs
+	NotBefore int64    // Unix seconds before which nothing of it is due, whatever Due says; 0: no such time
 }
 
-// Due is the earliest due of the member's keys, 0 if none has one.
+// DueAt is when something of the key is to be destroyed: Due, put off to NotBefore. 0: no clock
+// runs. What is due stays so while it is put off, and no clock starts because nothing is put off.
+func (k *MemberKey) DueAt() int64 {
+	if k.Due == 0 || k.NotBefore == 0 {
+		return k.Due
+	}
+	return max(k.Due, k.NotBefore)
+}
+
+// Due is the earliest time at which one of the member's keys is due, or the member is to be looked
+// at. 0: never.
 func (m *Member) Due() int64 {
-	var d int64
+	d := m.Wake
 	for i := range m.Keys {
-		d = earliest(d, m.Keys[i].Due)
+		d = earliest(d, m.Keys[i].DueAt())
 	}
 	return d
 }
+
+// times is what the member's slot is found by.
+func (m *Member) times() times { return times{due: m.Due(), task: m.Task} }
 
 // Clone returns a copy that shares nothing that changes.
 func (m *Member) Clone() *Member {
@@ -101,10 +117,10 @@ func (m *Member) check() error {
 }
 
 func (m *Member) size() int {
-	s := 8 + len(m.Path) + 1 + len(m.Kind) + 1 + 2
+	s := 8 + len(m.Path) + 1 + len(m.Kind) + 1 + 8 + 8 + 2
 	for i := range m.Keys {
 		k := &m.Keys[i]
-		s += 1 + len(k.Class) + 2 + len(k.Reference) + seal.KeySize + 8 + 1
+		s += 1 + len(k.Class) + 2 + len(k.Reference) + seal.KeySize + 8 + 8 + 1
 		if k.Ratchet {
 			s += seal.KeySize + 4
 		}
@@ -121,6 +137,8 @@ func (m *Member) encode() []byte {
 	b = append(b, byte(len(m.Kind)))
 	b = append(b, m.Kind...)
 	b = append(b, flag(m.Ended))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Wake))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Task))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(m.Keys)))
 	for i := range m.Keys {
 		k := &m.Keys[i]
@@ -130,6 +148,7 @@ func (m *Member) encode() []byte {
 		b = append(b, k.Reference...)
 		b = k.Key.AppendTo(b)
 		b = binary.BigEndian.AppendUint64(b, uint64(k.Due))
+		b = binary.BigEndian.AppendUint64(b, uint64(k.NotBefore))
 		b = append(b, flag(k.Ratchet))
 		if k.Ratchet {
 			b = k.TagKey.AppendTo(b)
@@ -148,12 +167,14 @@ func flag(v bool) byte {
 
 // decodeMember reads what encode wrote, and nothing else.
 func decodeMember(b []byte) (*Member, error) {
-	const leastKey = 1 + 2 + seal.KeySize + 8 + 1
+	const leastKey = 1 + 2 + seal.KeySize + 8 + 8 + 1
 	r := reader{s: b}
 	m := &Member{Nonce: r.u64()}
 	copy(m.Path[:], r.bytes(len(m.Path)))
 	m.Kind = string(r.bytes(int(r.u8())))
 	m.Ended = r.flag()
+	m.Wake = int64(r.u64())
+	m.Task = int64(r.u64())
 	count := int(r.u16())
 	if r.bad || count > len(r.s)/leastKey {
 		return nil, errDamagedRecord
@@ -165,6 +186,7 @@ func decodeMember(b []byte) (*Member, error) {
 		k.Reference = string(r.bytes(int(r.u16())))
 		k.Key = r.key()
 		k.Due = int64(r.u64())
+		k.NotBefore = int64(r.u64())
 		if k.Ratchet = r.flag(); k.Ratchet {
 			k.TagKey = r.key()
 			k.Day = int32(r.u32())
@@ -240,10 +262,17 @@ type Slot struct {
 	Member *Member
 }
 
-// SlotsFromDisk returns up to limit slots from one on, reading every page from the store whatever
-// memory holds, so that damage on the disk is found.
+// Slots returns up to limit slots that hold something, from one on, in order.
+func (k *Keyring) Slots(from uint64, limit int) ([]Slot, error) { return k.slots(from, limit, false) }
+
+// SlotsFromDisk is Slots, reading every page from the store whatever memory holds, so that damage
+// on the disk is found.
 func (k *Keyring) SlotsFromDisk(from uint64, limit int) ([]Slot, error) {
-	recs, err := k.scan(mapSlot, slotKey(from), limit, true)
+	return k.slots(from, limit, true)
+}
+
+func (k *Keyring) slots(from uint64, limit int, cold bool) ([]Slot, error) {
+	recs, err := k.scan(mapSlot, slotKey(from), limit, cold)
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +281,9 @@ func (k *Keyring) SlotsFromDisk(from uint64, limit int) ([]Slot, error) {
 		m, err := decodeMember(r.val)
 		if err != nil {
 			return nil, err
+		}
+		if m.times() != r.times {
+			return nil, errDamagedRecord // it would not be found when its time comes
 		}
 		out = append(out, Slot{Number: binary.BigEndian.Uint64(r.key[1:]), Member: m})
 	}
@@ -280,11 +312,11 @@ func (b *Batch) PutSystem(name string, key seal.Key) error {
 	if key.IsZero() {
 		return fmt.Errorf("keyring: the ledger's own key %s was cleared, or never drawn", name)
 	}
-	return b.set(systemKey(name), key.AppendTo(nil), 0)
+	return b.set(systemKey(name), key.AppendTo(nil), times{})
 }
 
 // PutID sets what a member id leads to.
-func (b *Batch) PutID(p IDPath, rec IDRecord) error { return b.set(idKey(p), rec.encode(), 0) }
+func (b *Batch) PutID(p IDPath, rec IDRecord) error { return b.set(idKey(p), rec.encode(), times{}) }
 
 // DeleteID makes a member id unknown.
 func (b *Batch) DeleteID(p IDPath) error { return b.delete(idKey(p)) }
@@ -294,7 +326,7 @@ func (b *Batch) PutMember(slot uint64, m *Member) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	return b.set(slotKey(slot), m.encode(), m.Due())
+	return b.set(slotKey(slot), m.encode(), m.times())
 }
 
 // DeleteMember empties a slot.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -42,7 +43,11 @@ func anyValue(t *rapid.T) []byte {
 
 type modelValue struct {
 	val []byte
-	due int64
+	times
+}
+
+func anyTime(t *rapid.T, what string) int64 {
+	return rapid.SampledFrom([]int64{0, 0, 1, 50, 99, 100, 1 << 40, -7}).Draw(t, what)
 }
 
 func TestAKeyringBehavesLikeAPlainMap(t *testing.T) {
@@ -75,8 +80,8 @@ func TestAKeyringBehavesLikeAPlainMap(t *testing.T) {
 					b.SetNextSlot(n)
 					nextSlot = max(nextSlot, n)
 				default:
-					v := modelValue{anyValue(t), rapid.SampledFrom([]int64{0, 0, 1, 50, 99, 100, 1 << 40}).Draw(t, "due")}
-					if err := b.set(bytes.Clone(key), bytes.Clone(v.val), v.due); err != nil {
+					v := modelValue{anyValue(t), times{due: anyTime(t, "due"), task: anyTime(t, "task")}}
+					if err := b.set(bytes.Clone(key), bytes.Clone(v.val), v.times); err != nil {
 						t.Fatal(err)
 					}
 					model[string(key)] = v
@@ -177,7 +182,7 @@ func compare(t *rapid.T, k *Keyring, model map[string]modelValue, nextSlot uint6
 				}
 				break
 			}
-			if string(recs[0].key) != key || !bytes.Equal(recs[0].val, model[key].val) || recs[0].due != model[key].due {
+			if string(recs[0].key) != key || !bytes.Equal(recs[0].val, model[key].val) || recs[0].times != model[key].times {
 				return fmt.Errorf("scan says %x where %x should be", recs[0].key, key)
 			}
 			recs = recs[1:]
@@ -186,16 +191,33 @@ func compare(t *rapid.T, k *Keyring, model map[string]modelValue, nextSlot uint6
 			return fmt.Errorf("scan says %x too much", recs[0].key)
 		}
 	}
-	for _, now := range []int64{0, 1, 99, 100, 1 << 50} {
+	slotsWhere := func(from uint64, is func(times) bool) []uint64 {
 		var want []uint64
 		for _, key := range keys {
-			if v := model[key]; key[0] == mapSlot && v.due != 0 && v.due <= now {
-				want = append(want, binary.BigEndian.Uint64([]byte(key[1:])))
+			if key[0] != mapSlot || !is(model[key].times) {
+				continue
+			}
+			if slot := binary.BigEndian.Uint64([]byte(key[1:])); slot >= from {
+				want = append(want, slot)
 			}
 		}
-		want = want[:min(len(want), limit)]
-		if got, err := k.Due(now, limit); err != nil || !slices.Equal(got, want) {
-			return fmt.Errorf("due at %d: %v, %v; want %v", now, got, err, want)
+		return want[:min(len(want), limit)]
+	}
+	fromSlot := rapid.SampledFrom([]uint64{0, 1, 9, 40, 1 << 32, math.MaxUint64}).Draw(t, "from slot")
+	for _, now := range []int64{-8, 0, 1, 99, 100, 1 << 50} {
+		passed := func(at times) bool { return at.due != 0 && at.due <= now }
+		if got, err := k.Due(now, limit); err != nil || !slices.Equal(got, slotsWhere(0, passed)) {
+			return fmt.Errorf("due at %d: %v, %v; want %v", now, got, err, slotsWhere(0, passed))
+		}
+		want := slotsWhere(fromSlot, passed)
+		if got, err := k.DueFrom(now, fromSlot, limit); err != nil || !slices.Equal(got, want) {
+			return fmt.Errorf("due at %d from %d: %v, %v; want %v", now, fromSlot, got, err, want)
+		}
+		for _, after := range []int64{math.MinInt64, 0, 50, 100} {
+			want := slotsWhere(fromSlot, func(at times) bool { return at.task != 0 && after < at.task && at.task <= now })
+			if got, err := k.Tasks(after, now, fromSlot, limit); err != nil || !slices.Equal(got, want) {
+				return fmt.Errorf("tasks in (%d, %d] from %d: %v, %v; want %v", after, now, fromSlot, got, err, want)
+			}
 		}
 	}
 	return nil
@@ -208,7 +230,7 @@ func TestAFailedChangeChangesNothing(t *testing.T) {
 	k := New(testLedger, m, Options{Rand: src})
 	b := k.Begin()
 	for slot := range uint64(100) {
-		must(t, b.set(slotKey(slot), bytes.Repeat([]byte{byte(slot)}, 200), 0))
+		must(t, b.set(slotKey(slot), bytes.Repeat([]byte{byte(slot)}, 200), times{}))
 	}
 	commit(t, b, m, root)
 
@@ -250,13 +272,13 @@ func TestABatchIsPublishedOnlyAsItWasWritten(t *testing.T) {
 	nothing := func() error { return nil }
 
 	b := k.Begin()
-	must(t, b.set(slotKey(1), []byte("a"), 0))
+	must(t, b.set(slotKey(1), []byte("a"), times{}))
 	if err := b.Commit(nothing); !errors.Is(err, errNotSealed) {
 		t.Errorf("a batch that was not sealed: %v", err)
 	}
 	pages, err := b.Seal(root)
 	must(t, err)
-	if err := b.set(slotKey(2), []byte("b"), 0); !errors.Is(err, errSealed) {
+	if err := b.set(slotKey(2), []byte("b"), times{}); !errors.Is(err, errSealed) {
 		t.Errorf("a change after sealing: %v", err)
 	}
 	if err := b.delete(slotKey(1)); !errors.Is(err, errSealed) {
@@ -266,7 +288,7 @@ func TestABatchIsPublishedOnlyAsItWasWritten(t *testing.T) {
 		t.Errorf("sealing twice: %v", err)
 	}
 	other := k.Begin()
-	must(t, other.set(slotKey(3), []byte("c"), 0))
+	must(t, other.set(slotKey(3), []byte("c"), times{}))
 	_, err = other.Seal(root)
 	must(t, err)
 	must(t, b.Commit(func() error { return m.write(pages) }))
@@ -286,7 +308,7 @@ func TestAfterAFailedCommitNothingIsCalledDamaged(t *testing.T) {
 	fill := func(with byte) *Batch {
 		b := k.Begin()
 		for slot := range uint64(50) {
-			must(t, b.set(slotKey(slot), bytes.Repeat([]byte{with}, 200), 0))
+			must(t, b.set(slotKey(slot), bytes.Repeat([]byte{with}, 200), times{}))
 		}
 		return b
 	}

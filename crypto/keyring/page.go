@@ -38,15 +38,35 @@ type node struct {
 // record is one key and what is kept at it. The value is not changed in place.
 type record struct {
 	key []byte
-	due int64 // Unix seconds at which something in the value is to be destroyed; 0: never
+	times
 	val []byte
 }
 
-// kid is a branch's reference to a child: its key, and the earliest due below it.
+// kid is a branch's reference to a child: its key, and the earliest times below it.
 type kid struct {
 	ref *ref
-	due int64
+	times
 }
+
+// times is what records are found by, beside their keys. Both are Unix seconds, 0 for none.
+type times struct {
+	due  int64 // something in the value is to be destroyed, or looked at
+	task int64 // somebody has something to do
+}
+
+func (t times) earliest(o times) times {
+	return times{due: earliest(t.due, o.due), task: earliest(t.task, o.task)}
+}
+
+// timesSize is their size in a page.
+const timesSize = 8 + 8
+
+func (t times) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(t.due))
+	return binary.BigEndian.AppendUint64(dst, uint64(t.task))
+}
+
+func (r *reader) times() times { return times{due: int64(r.u64()), task: int64(r.u64())} }
 
 // ref pins one version of a page. Clones of a branch share it, so that a page is read once.
 type ref struct {
@@ -56,7 +76,7 @@ type ref struct {
 	inCache
 }
 
-// earliest combines two dues, where 0 means never.
+// earliest combines two times, where 0 means never.
 func earliest(a, b int64) int64 {
 	if a == 0 || (b != 0 && b < a) {
 		return b
@@ -68,18 +88,18 @@ func newBranch(owner uint64, prefix []byte) *node {
 	return &node{owner: owner, branch: true, prefix: prefix, kids: make([]kid, 16)}
 }
 
-func (n *node) due() int64 {
-	var d int64
+func (n *node) earliest() times {
+	var t times
 	for i := range n.recs {
-		d = earliest(d, n.recs[i].due)
+		t = t.earliest(n.recs[i].times)
 	}
 	for i := range n.kids {
-		d = earliest(d, n.kids[i].due)
+		t = t.earliest(n.kids[i].times)
 	}
-	return d
+	return t
 }
 
-func recordSize(r *record) int { return 1 + len(r.key) + 8 + 4 + len(r.val) }
+func recordSize(r *record) int { return 1 + len(r.key) + timesSize + 4 + len(r.val) }
 
 // size is the exact length of what appendTo appends.
 func (n *node) size() int {
@@ -87,7 +107,7 @@ func (n *node) size() int {
 		s := 2 + len(n.prefix) + 2
 		for i := range n.kids {
 			if n.kids[i].ref != nil {
-				s += seal.KeySize + 8
+				s += seal.KeySize + timesSize
 			}
 		}
 		return s
@@ -107,7 +127,7 @@ func (n *node) appendTo(dst []byte) []byte {
 			r := &n.recs[i]
 			dst = append(dst, byte(len(r.key)))
 			dst = append(dst, r.key...)
-			dst = binary.BigEndian.AppendUint64(dst, uint64(r.due))
+			dst = r.times.appendTo(dst)
 			dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.val)))
 			dst = append(dst, r.val...)
 		}
@@ -125,7 +145,7 @@ func (n *node) appendTo(dst []byte) []byte {
 	for i := range n.kids {
 		if k := &n.kids[i]; k.ref != nil {
 			dst = k.ref.key.AppendTo(dst)
-			dst = binary.BigEndian.AppendUint64(dst, uint64(k.due))
+			dst = k.times.appendTo(dst)
 		}
 	}
 	return dst
@@ -159,7 +179,7 @@ func parsePage(b, path []byte) (*node, error) {
 			if used&(1<<i) == 0 {
 				continue
 			}
-			n.kids[i] = kid{ref: &ref{key: r.key()}, due: int64(r.u64())}
+			n.kids[i] = kid{ref: &ref{key: r.key()}, times: r.times()}
 		}
 	default:
 		return nil, errPageShape
@@ -172,7 +192,7 @@ func parsePage(b, path []byte) (*node, error) {
 
 // records reads a leaf's records: keys of a known map, below path, each larger than the last.
 func (r *reader) records(path []byte) []record {
-	const least = 1 + slotKeySize + 8 + 4
+	const least = 1 + slotKeySize + timesSize + 4
 	count := int(r.u16())
 	if count > len(r.s)/least {
 		r.bad = true
@@ -181,7 +201,7 @@ func (r *reader) records(path []byte) []record {
 	recs := make([]record, 0, count)
 	var last []byte
 	for range count {
-		rec := record{key: r.bytes(int(r.u8())), due: int64(r.u64()), val: r.bytes(int(r.u32()))}
+		rec := record{key: r.bytes(int(r.u8())), times: r.times(), val: r.bytes(int(r.u32()))}
 		if r.bad || !validKey(rec.key) || !below(rec.key, path) || bytes.Compare(last, rec.key) >= 0 {
 			r.bad = true
 			return nil

@@ -58,7 +58,7 @@ func TestAPageHasOneReadingOnly(t *testing.T) {
 		{"fewer records than counted", []byte{0, 2}, edit(two, func(b []byte) []byte { b[2]++; return b }), false},
 		{"a count beyond any page", []byte{0, 2}, edit(two, func(b []byte) []byte { b[1] = 255; return b }), false},
 		{"a value longer than the page", []byte{0, 2}, edit(leafOf(slotRecord(1)), func(b []byte) []byte {
-			binary.BigEndian.PutUint32(b[3+1+9+8:], math.MaxUint32)
+			binary.BigEndian.PutUint32(b[3+1+slotKeySize+timesSize:], math.MaxUint32)
 			return b
 		}), false},
 		{"a branch without children", []byte{0, 2}, branchOf([]byte{1}), false},
@@ -69,6 +69,7 @@ func TestAPageHasOneReadingOnly(t *testing.T) {
 		{"a branch of no map", nil, branchOf([]byte{0, 3}, 1), false},
 		{"a branch of no map, one half byte on", nil, branchOf([]byte{1}, 1), false},
 		{"a child without a key", []byte{0, 2}, edit(branchOf(nil, 1), func(b []byte) []byte { clear(b[4 : 4+32]); return b }), false},
+		{"a child without its task", []byte{0, 2}, edit(branchOf(nil, 1), func(b []byte) []byte { return b[:len(b)-8] }), false},
 		{"a child too few", []byte{0, 2}, edit(branchOf(nil, 1), func(b []byte) []byte { b[3] |= 4; return b }), false},
 		{"a child too many", []byte{0, 2}, edit(branchOf(nil, 1, 2), func(b []byte) []byte { b[3] &^= 4; return b }), false},
 	} {
@@ -84,9 +85,9 @@ func TestAPageHasOneReadingOnly(t *testing.T) {
 
 func TestARecordHasOneReadingOnly(t *testing.T) {
 	src := seeded(20)
-	m := &Member{Kind: "clinic", Keys: []MemberKey{
+	m := &Member{Kind: "clinic", Wake: -2, Task: 1 << 62, Keys: []MemberKey{
 		{Class: "a", Reference: "order", Key: drawKey(src)},
-		{Class: "b", Key: drawKey(src), Ratchet: true, TagKey: drawKey(src), Day: -1, Due: -1},
+		{Class: "b", Key: drawKey(src), Ratchet: true, TagKey: drawKey(src), Day: -1, Due: -1, NotBefore: -3},
 	}}
 	good := m.encode()
 	if cap(good) != len(good) || m.size() != len(good) {
@@ -96,8 +97,9 @@ func TestARecordHasOneReadingOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	endedAt := 8 + 16 + 1 + len(m.Kind)
-	ratchetAt := endedAt + 1 + 2 + 1 + 1 + 2 + len("order") + 32 + 8
-	keyAt := ratchetAt - 8 - 32
+	countAt := endedAt + 1 + 8 + 8
+	ratchetAt := countAt + 2 + 1 + 1 + 2 + len("order") + 32 + 8 + 8
+	keyAt := ratchetAt - 8 - 8 - 32
 	for name, bad := range map[string]func(b []byte) []byte{
 		"nothing":                         func([]byte) []byte { return nil },
 		"a byte less":                     func(b []byte) []byte { return b[:len(b)-1] },
@@ -106,13 +108,13 @@ func TestARecordHasOneReadingOnly(t *testing.T) {
 		"another flag that is not known":  func(b []byte) []byte { b[ratchetAt] = 2; return b },
 		"a key of zeros":                  func(b []byte) []byte { clear(b[keyAt : keyAt+32]); return b },
 		"a tag key of zeros":              func(b []byte) []byte { clear(b[len(b)-36 : len(b)-4]); return b },
-		"more keys than there can be":     func(b []byte) []byte { b[endedAt+1] = 255; return b },
-		"a key more than there is":        func(b []byte) []byte { b[endedAt+2]++; return b },
+		"more keys than there can be":     func(b []byte) []byte { b[countAt] = 255; return b },
+		"a key more than there is":        func(b []byte) []byte { b[countAt+1]++; return b },
 		"a kind longer than the record":   func(b []byte) []byte { b[8+16] = 255; return b },
-		"a class longer than the record":  func(b []byte) []byte { b[endedAt+3] = 255; return b },
-		"a key fewer than there are":      func(b []byte) []byte { b[endedAt+2]--; return b },
+		"a class longer than the record":  func(b []byte) []byte { b[countAt+2] = 255; return b },
+		"a key fewer than there are":      func(b []byte) []byte { b[countAt+1]--; return b },
 		"half of it":                      func(b []byte) []byte { return b[:len(b)/2] },
-		"a reference beyond the record":   func(b []byte) []byte { b[endedAt+1+2+2] = 255; return b },
+		"a reference beyond the record":   func(b []byte) []byte { b[countAt+2+2] = 255; return b },
 		"only what stands before the key": func(b []byte) []byte { return b[:keyAt] },
 	} {
 		if _, err := decodeMember(bad(bytes.Clone(good))); !errors.Is(err, ErrDamaged) {
@@ -134,8 +136,8 @@ func TestASystemKeyThatIsNotThereIsAnError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	b := k.Begin()
-	must(t, b.set(systemKey("path"), []byte("short"), 0))
-	must(t, b.set(systemKey("ref"), make([]byte, 32), 0))
+	must(t, b.set(systemKey("path"), []byte("short"), times{}))
+	must(t, b.set(systemKey("ref"), make([]byte, 32), times{}))
 	commit(t, b, m, drawKey(seeded(22)))
 	for _, name := range []string{"path", "ref"} {
 		if _, err := k.System(name); !errors.Is(err, ErrDamaged) {
@@ -162,6 +164,9 @@ func FuzzPage(f *testing.F) {
 	f.Add(leafOf(), []byte(nil))
 	f.Add(leafOf(slotRecord(1), slotRecord(2)), []byte{0, 2})
 	f.Add(branchOf([]byte{0}, 0, 1, 2), []byte(nil))
+	timed := slotRecord(3)
+	timed.times = times{due: 1, task: -1}
+	f.Add(leafOf(timed), []byte{0, 2})
 	f.Add([]byte{pageBranch, 255}, []byte{0, 1})
 	f.Add([]byte{pageLeaf, 255, 255, 9}, []byte{0, 2})
 	f.Fuzz(func(t *testing.T, page, path []byte) {
@@ -206,7 +211,8 @@ func FuzzMember(f *testing.F) {
 		f.Add([]byte(m.Encoded))
 	}
 	f.Add((&Member{}).encode())
-	f.Add(make([]byte, 28))
+	f.Add((&Member{Wake: -1, Task: 1, Keys: []MemberKey{{Key: drawKey(seeded(24)), Due: 5, NotBefore: 9}}}).encode())
+	f.Add(make([]byte, len((&Member{}).encode())))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeMember(bytes.Clone(b))
 		if err != nil {

@@ -94,7 +94,7 @@ func (n *node) search(key []byte) (int, bool) {
 
 // walk visits records with keys from `from` on, in order, until visit returns false. Subtrees of
 // which enter says no are passed over.
-func (k *Keyring) walk(n *node, path, from []byte, cold bool, enter func(due int64) bool, visit func(*record) bool) (more bool, err error) {
+func (k *Keyring) walk(n *node, path, from []byte, cold bool, enter func(below times) bool, visit func(*record) bool) (more bool, err error) {
 	if !n.branch {
 		for i := range n.recs {
 			if bytes.Compare(n.recs[i].key, from) >= 0 && !visit(&n.recs[i]) {
@@ -106,7 +106,7 @@ func (k *Keyring) walk(n *node, path, from []byte, cold bool, enter func(due int
 	path = append(path, n.prefix...)
 	for i := range n.kids {
 		r := n.kids[i].ref
-		if r == nil || !enter(n.kids[i].due) {
+		if r == nil || !enter(n.kids[i].times) {
 			continue
 		}
 		child := append(path[:len(path):len(path)], byte(i))

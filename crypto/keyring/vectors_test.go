@@ -46,10 +46,13 @@ type memberVector struct {
 	Path  hexBytes
 	Kind  string
 	Ended bool
+	Wake  int64
+	Task  int64
 	Keys  []struct {
 		Class, Reference string
 		Key              hexBytes
 		Due              int64
+		NotBefore        int64 `json:"not_before"`
 		Ratchet          bool
 		TagKey           hexBytes `json:"tag_key"`
 		Day              int32
@@ -91,9 +94,9 @@ func keyFrom(t testing.TB, b []byte) seal.Key {
 }
 
 func (v *memberVector) member(t testing.TB) *Member {
-	m := &Member{Nonce: v.Nonce, Path: IDPath(v.Path), Kind: v.Kind, Ended: v.Ended, Keys: []MemberKey{}}
+	m := &Member{Nonce: v.Nonce, Path: IDPath(v.Path), Kind: v.Kind, Ended: v.Ended, Wake: v.Wake, Task: v.Task, Keys: []MemberKey{}}
 	for _, k := range v.Keys {
-		mk := MemberKey{Class: k.Class, Reference: k.Reference, Key: keyFrom(t, k.Key), Due: k.Due, Ratchet: k.Ratchet, Day: k.Day}
+		mk := MemberKey{Class: k.Class, Reference: k.Reference, Key: keyFrom(t, k.Key), Due: k.Due, NotBefore: k.NotBefore, Ratchet: k.Ratchet, Day: k.Day}
 		if k.Ratchet {
 			mk.TagKey = keyFrom(t, k.TagKey)
 		}

@@ -39,11 +39,12 @@ def id_record(slot, kept=()):
 def member_record(m):
     out = struct.pack(">Q", m["nonce"]) + bytes.fromhex(m["path"])
     kind = m["kind"].encode()
-    out += bytes([len(kind)]) + kind + bytes([1 if m["ended"] else 0]) + struct.pack(">H", len(m["keys"]))
+    out += bytes([len(kind)]) + kind + bytes([1 if m["ended"] else 0])
+    out += struct.pack(">qqH", m["wake"], m["task"], len(m["keys"]))
     for k in m["keys"]:
         cls, ref = k["class"].encode(), k["reference"].encode()
         out += bytes([len(cls)]) + cls + struct.pack(">H", len(ref)) + ref
-        out += bytes.fromhex(k["key"]) + struct.pack(">q", k["due"])
+        out += bytes.fromhex(k["key"]) + struct.pack(">qq", k["due"], k["not_before"])
         if k["ratchet"]:
             out += b"\1" + bytes.fromhex(k["tag_key"]) + struct.pack(">i", k["day"])
         else:
@@ -51,8 +52,13 @@ def member_record(m):
     return out
 
 
+def earliest(times):
+    return min((t for t in times if t), default=0)
+
+
 def member_due(m):
-    return min((k["due"] for k in m["keys"] if k["due"]), default=0)
+    dues = [k["due"] if not k["due"] or not k["not_before"] else max(k["due"], k["not_before"]) for k in m["keys"]]
+    return earliest(dues + [m["wake"]])
 
 
 def system_key(name):
@@ -76,8 +82,8 @@ def aad(path):
 
 def leaf(records):
     out = b"\1" + struct.pack(">H", len(records))
-    for key, due, val in records:
-        out += bytes([len(key)]) + key + struct.pack(">q", due) + struct.pack(">I", len(val)) + val
+    for key, due, task, val in records:
+        out += bytes([len(key)]) + key + struct.pack(">qq", due, task) + struct.pack(">I", len(val)) + val
     return out
 
 
@@ -85,8 +91,8 @@ def branch(prefix, kids):
     used = sum(1 << n for n in kids)
     out = b"\2" + bytes([len(prefix)]) + bytes(prefix) + struct.pack(">H", used)
     for n in sorted(kids):
-        key, due = kids[n]
-        out += key + struct.pack(">q", due)
+        key, due, task = kids[n]
+        out += key + struct.pack(">qq", due, task)
     return out
 
 
@@ -101,9 +107,9 @@ def seal_top(root, salt, next_slot, plain):
 
 def build(records, path, rand, pages):
     """The page at path that holds some sorted records; appends the pages below it, sealed."""
-    due = min((d for _, d, _ in records if d), default=0)
+    due, task = earliest(r[1] for r in records), earliest(r[2] for r in records)
     if len(records) == 1 or len(leaf(records)) <= LEAF_LIMIT:
-        return leaf(records), due, "leaf"
+        return leaf(records), due, task, "leaf"
     first, last = nibbles(records[0][0]), nibbles(records[-1][0])
     end = len(path)
     while first[end] == last[end]:
@@ -114,27 +120,28 @@ def build(records, path, rand, pages):
         if not mine:
             continue
         child = path + prefix + [n]
-        plain, child_due, kind = build(mine, child, rand, pages)
+        plain, child_due, child_task, kind = build(mine, child, rand, pages)
         key = next(rand)  # a page's key is drawn after those of the pages below it
-        kids[n] = (key, child_due)
+        kids[n] = (key, child_due, child_task)
         sealed = seal_page(key, child, plain)
         pages.append({"kind": kind, "path": bytes(child).hex(), "position": position(child).hex(),
                       "key": key.hex(), "plain": plain.hex(), "sealed": sealed.hex()})
-    return branch(prefix, kids), due, "branch"
+    return branch(prefix, kids), due, task, "branch"
 
 
 # What is written
 
 def member(i):
     keys = [{"class": "haim/membership", "reference": "", "key": named(f"key {i} membership").hex(),
-             "due": 0, "ratchet": False, "tag_key": "", "day": 0},
+             "due": 0, "not_before": 1 if i == 4 else 0, "ratchet": False, "tag_key": "", "day": 0},
             {"class": "haim/access", "reference": "", "key": named(f"key {i} access").hex(), "due": 1800000000 + i,
-             "ratchet": True, "tag_key": named(f"key {i} access tags").hex(), "day": 20000 + i}]
+             "not_before": 1900000000 if i % 4 == 1 else 0, "ratchet": True, "tag_key": named(f"key {i} access tags").hex(), "day": 20000 + i}]
     if i % 2:
         keys.append({"class": "haim/shipping", "reference": f"order-{i}", "key": named(f"key {i} shipping").hex(),
-                     "due": 1700000000 + i, "ratchet": False, "tag_key": "", "day": 0})
+                     "due": 1700000000 + i, "not_before": 1800000000 if i == 5 else 1600000000 if i == 7 else 0, "ratchet": False, "tag_key": "", "day": 0})
     return {"nonce": int.from_bytes(named(f"nonce {i}")[:8], "big"), "path": named(f"path {i}")[:16].hex(),
-            "kind": "standard" if i % 3 else "clinic", "ended": i == 5, "keys": keys}
+            "kind": "standard" if i % 3 else "clinic", "ended": i == 5,
+            "wake": [0, 0, 1650000000 + i, 2100000000][i % 4], "task": [0, 1750000000 + i, -i][i % 3], "keys": keys}
 
 
 systems = {name: named(f"system {name}").hex() for name in ("path", "ref", "destructions", "sixteen-bytes-16")}
@@ -143,9 +150,9 @@ members = [{"slot": s, "record": member(i)} for i, s in enumerate(slots)]
 ids = [{"path": m["record"]["path"], "slot": m["slot"], "kept": [7, 2**40] if m["slot"] == 3 else []} for m in members]
 ids.append({"path": "00" * 16, "slot": 0, "kept": [5]})
 
-records = [(system_key(n), 0, bytes.fromhex(k)) for n, k in systems.items()]
-records += [(b"\1" + bytes.fromhex(r["path"]), 0, id_record(r["slot"], r["kept"])) for r in ids]
-records += [(b"\2" + struct.pack(">Q", m["slot"]), member_due(m["record"]), member_record(m["record"])) for m in members]
+records = [(system_key(n), 0, 0, bytes.fromhex(k)) for n, k in systems.items()]
+records += [(b"\1" + bytes.fromhex(r["path"]), 0, 0, id_record(r["slot"], r["kept"])) for r in ids]
+records += [(b"\2" + struct.pack(">Q", m["slot"]), member_due(m["record"]), m["record"]["task"], member_record(m["record"])) for m in members]
 records.sort()
 
 for r in ids:
@@ -154,7 +161,7 @@ for m in members:
     m["encoded"], m["due"] = member_record(m["record"]).hex(), member_due(m["record"])
 
 root, rand, pages = named("root"), stream("keyring vectors"), []
-plain, _, kind = build(records, [], rand, pages)
+plain, _, _, kind = build(records, [], rand, pages)
 sealed = seal_top(root, next(rand), 2**63 + 1, plain)
 pages.append({"kind": "top " + kind, "path": "", "position": position([]).hex(), "key": "",
               "plain": plain.hex(), "sealed": sealed.hex()})
@@ -163,7 +170,7 @@ assert {p["kind"] for p in pages} == {"leaf", "branch", "top branch"}
 # A keyring so small that its top page is a leaf.
 small_records = [r for r in records if r[0][0] == 0]
 small_rand = stream("small keyring vectors")
-small_plain, _, small_kind = build(small_records, [], small_rand, [])
+small_plain, _, _, small_kind = build(small_records, [], small_rand, [])
 assert small_kind == "leaf"
 small_top = seal_top(root, next(small_rand), 1, small_plain)
 
