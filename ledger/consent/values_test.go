@@ -1,0 +1,197 @@
+package consent_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"consentledger/ledger/consent"
+	"consentledger/testdata/policies"
+)
+
+// Values that a member might give where none belongs. Each holds the mark.
+const mark = "zq7"
+
+var plantedValues = []string{
+	"planted-" + mark, // could be a name
+	"Planted " + mark + " 홍길동, 010-1234-5678", // could not
+	"planted/" + mark,                         // policy/purpose
+	"planted " + mark + "\u200b",              // invisible
+	"planted " + mark + "\xff",                // not UTF-8
+	strings.Repeat("planted "+mark+" ", 400),  // too long
+	strings.Repeat("planted "+mark+" ", 9000), // more than an entry holds
+}
+
+// A planner under test: a call that nothing is wrong with, and how to plan it.
+type planner struct {
+	call any // a pointer to a struct
+	plan func(call any) error
+}
+
+// planners returns every planner of a Register by its method's name, each with
+// the calls that reach its rules.
+func planners(t *testing.T) map[string][]planner {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership"), grant("marketing"), grant("order"), grant("payment")), noon))
+	delivery := haimConsent("purchasing_member", grant("delivery", "name", "address", "telephone"))
+	delivery.Reference = "planted-" + mark
+	ok(t)(b.consent(delivery, noon))
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "email"}}}, "cor_1", noon))
+
+	text := func(s string) *string { return &s }
+	child := func() *consent.Consent {
+		c := haimConsent("member", grant("membership"))
+		c.BirthDate = &consent.Date{Year: 2020, Month: 1, Day: 1}
+		c.Guardian = &consent.Guardian{Reference: "file 7", Method: "passport", VerifiedAt: noon}
+		return c
+	}
+	guarded := register(t, []byte(strings.Replace(string(policies.Haim()), "minors: refuse", "minors: guardian", 1)))
+	whole := func() *consent.Consent {
+		c := delivery
+		c.Decisions = []consent.Decision{
+			{Purpose: "partner_offers", Granted: true, Items: []string{"email", "name"}, Recipients: []string{"partner-brand"}},
+			{Purpose: "delivery", Granted: true, Items: []string{"name", "address"}},
+		}
+		return c
+	}
+	consents := func(r *consent.Register) func(any) error {
+		return func(call any) error {
+			if _, err := r.PlanConsent(b.f, b.keys, call.(*consent.Consent), noon); err != nil {
+				return err
+			}
+			_, err := r.PlanConsent(nil, nil, call.(*consent.Consent), noon)
+			return err
+		}
+	}
+	withdrawal := func(call any) error {
+		_, err := b.r.PlanWithdrawal(b.f, b.keys, call.(*consent.Withdrawal), noon)
+		return err
+	}
+	disclosure := func(call any) error {
+		_, err := b.r.PlanDisclosure(b.f, b.keys, call.(*consent.Disclosure), noon)
+		return err
+	}
+	return map[string][]planner{
+		"PlanConsent": {{whole(), consents(b.r)}, {child(), consents(b.r)}, {child(), consents(guarded)}},
+		"PlanWithdrawal": {
+			{&consent.Withdrawal{Purposes: []string{"marketing"}, Items: []string{"name"}, Method: "button"}, withdrawal},
+			{&consent.Withdrawal{Purposes: []string{"haim/marketing", "order"}}, withdrawal},
+			{&consent.Withdrawal{Membership: true}, withdrawal},
+		},
+		"PlanCorrection": {{
+			&consent.Correction{Changes: []consent.Change{{Item: "name", Old: text("a"), New: text("b")}, {Item: "user_id", New: text("c")}}},
+			func(call any) error {
+				_, err := b.r.PlanCorrection(b.f, b.keys, call.(*consent.Correction), "cor_2", noon)
+				return err
+			},
+		}},
+		"PlanOutcome": {{
+			&consent.CorrectionOutcome{Correction: "cor_1", Outcome: consent.OutcomeCorrected, Reason: "checked"},
+			func(call any) error {
+				_, err := b.r.PlanOutcome(b.f, b.keys, call.(*consent.CorrectionOutcome), noon)
+				return err
+			},
+		}},
+		"PlanDisclosure": {
+			{&consent.Disclosure{Recipient: "parcel-co", Purpose: "delivery", Items: []string{"name", "address"}, Reference: "planted-" + mark, OccurredAt: noon}, disclosure},
+			{&consent.Disclosure{Recipient: "payment-co", Purpose: "payment", Items: []string{"name"}, Form: consent.FormPseudonymised, OccurredAt: noon}, disclosure},
+			{&consent.Disclosure{Recipient: "police", Purpose: "membership", Items: []string{"name", "email"}, Basis: "legal_process", OccurredAt: noon}, disclosure},
+		},
+		"PlanAccess": {{
+			&consent.Access{Who: "key_1", From: "192.0.2.1", What: "state", Reason: "the member asked"},
+			func(call any) error {
+				_, err := b.r.PlanAccess(b.f, b.keys, call.(*consent.Access), noon)
+				return err
+			},
+		}},
+	}
+}
+
+func TestNoMessageHoldsAValueThatACallerGave(t *testing.T) {
+	all := planners(t)
+	for i := range reflect.TypeFor[*consent.Register]().NumMethod() {
+		name := reflect.TypeFor[*consent.Register]().Method(i).Name
+		if strings.HasPrefix(name, "Plan") && all[name] == nil {
+			t.Errorf("%s is not under test; add it to planners", name)
+		}
+	}
+	for name, cases := range all {
+		codes := map[string]bool{}
+		for _, c := range cases {
+			if err := c.plan(c.call); err == nil {
+				codes[""] = true
+			}
+			slots := texts(reflect.ValueOf(c.call))
+			for _, slot := range slots {
+				was := slot.String()
+				for _, planted := range plantedValues {
+					slot.SetString(planted)
+					err := c.plan(c.call)
+					if err == nil {
+						continue
+					}
+					var r *consent.Refusal
+					if !errors.As(err, &r) {
+						t.Fatalf("%s: not a refusal: %v", name, err)
+					}
+					codes[r.Code] = true
+					if where := repeats(r); where != "" {
+						t.Errorf("%s: %s repeats in its %s what was sent", name, r.Code, where)
+					}
+				}
+				slot.SetString(was)
+			}
+		}
+		if len(codes) < 3 || !codes[""] {
+			t.Errorf("%s: the calls lead only to %v, so they prove little", name, codes)
+		}
+	}
+	for _, control := range []*consent.Refusal{{Message: "no " + mark}, {Field: "items." + mark}, {Reason: mark}} {
+		if repeats(control) == "" {
+			t.Errorf("%+v passes, so the search proves nothing", control)
+		}
+	}
+}
+
+// repeats says which part of a refusal holds the mark.
+func repeats(r *consent.Refusal) string {
+	for _, part := range []struct{ name, text string }{
+		{"code", r.Code},
+		{"field", r.Field},
+		{"reason", r.Reason},
+		{"message", r.Message},
+		{"error", r.Error()},
+		{"Korean", r.In("ko")},
+	} {
+		if strings.Contains(strings.ToLower(part.text), mark) {
+			return part.name
+		}
+	}
+	return ""
+}
+
+// texts returns every text inside a call, those that are empty too.
+func texts(v reflect.Value) []reflect.Value {
+	switch {
+	case v.Type() == reflect.TypeFor[time.Time](), v.Type() == reflect.TypeFor[consent.MemberID]():
+		return nil
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		return texts(v.Elem())
+	case v.Kind() == reflect.String:
+		return []reflect.Value{v}
+	}
+	var all []reflect.Value
+	if v.Kind() == reflect.Struct {
+		for i := range v.NumField() {
+			all = append(all, texts(v.Field(i))...)
+		}
+	}
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			all = append(all, texts(v.Index(i))...)
+		}
+	}
+	return all
+}
