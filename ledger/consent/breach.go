@@ -1,0 +1,80 @@
+package consent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Breach says which items of a member a leak touches, sorted, and which of the
+// member's entries show it, in the order of the log. Nothing of both: the
+// member is not affected, as far as the entries that can still be read say.
+//
+// With a recipient it is what that recipient was given in the window; without
+// one, what anybody was given in it and what anybody looked at in it. A look
+// counts for every item that the member had granted when it was taken: which
+// of them the screen showed is not on record, and who might be affected is to
+// be told. What was refused or taken back by then was not there to be seen.
+//
+// Both ends of the window belong to it, and a zero end is open. A disclosure
+// is in it if it was recorded in it or, by the sender's clock, made in it: one
+// that was recorded a day late leaked when it was made. A pseudonymised one
+// counts, because whoever holds the key to it knows the member; an anonymised
+// one is about nobody.
+func Breach(entries []MemberEntry, q *BreachQuery) (items []string, indexes []uint64) {
+	sorted := slices.Clone(entries)
+	slices.SortStableFunc(sorted, func(a, b MemberEntry) int { return cmp.Compare(a.Index, b.Index) })
+	f := NewFold()
+	for i := range sorted {
+		m := &sorted[i]
+		leaked := q.leaked(f, m)
+		f.Apply(m.Index, m.RecordedAt, m.Key, m.Event)
+		if len(q.Items) > 0 {
+			leaked = slices.DeleteFunc(leaked, func(it string) bool { return !slices.Contains(q.Items, it) })
+		}
+		if len(leaked) > 0 {
+			items = append(items, leaked...)
+			indexes = append(indexes, m.Index)
+		}
+	}
+	slices.Sort(items)
+	return slices.Compact(items), slices.Compact(indexes)
+}
+
+// leaked returns the items that one entry lets out, in a slice of its own. f
+// is the state before the entry.
+func (q *BreachQuery) leaked(f *Fold, m *MemberEntry) []string {
+	e := &m.Event
+	switch e.Kind {
+	case KindDisclosure:
+		if e.Form == FormAnonymised || q.Recipient != "" && q.Recipient != e.Recipient {
+			return nil
+		}
+		if q.in(m.RecordedAt) || e.OccurredAtMs != 0 && q.in(time.UnixMilli(e.OccurredAtMs)) {
+			return slices.Clone(e.Items)
+		}
+	case KindAccess:
+		if q.Recipient == "" && q.in(m.RecordedAt) {
+			return f.grantedItems()
+		}
+	}
+	return nil
+}
+
+func (q *BreachQuery) in(t time.Time) bool {
+	return (q.From.IsZero() || !t.Before(q.From)) && (q.To.IsZero() || !t.After(q.To))
+}
+
+// grantedItems returns the items of every yes that stands, for each order or
+// event by itself: a later yes to less about another order takes nothing back.
+func (f *Fold) grantedItems() []string {
+	var items []string
+	for i := range f.keys {
+		for j := range f.keys[i].decided {
+			if d := &f.keys[i].decided[j]; d.Granted {
+				items = append(items, d.Items...)
+			}
+		}
+	}
+	return items
+}
