@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -26,11 +27,13 @@ type Date struct {
 	Day   int
 }
 
+var errDate = errors.New("a date is written YYYY-MM-DD and must exist")
+
 // ParseDate reads YYYY-MM-DD.
 func ParseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil || t.Format(time.DateOnly) != s {
-		return Date{}, fmt.Errorf("a date is written YYYY-MM-DD and must exist")
+		return Date{}, errDate
 	}
 	y, m, d := t.Date()
 	return Date{y, m, d}, nil

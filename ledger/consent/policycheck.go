@@ -178,29 +178,9 @@ func (d *decoder) checkPurposeRetention(p *Policy, pu *Purpose, path string) {
 }
 
 func (d *decoder) checkRecipients(p *Policy) {
-	for _, r := range p.recipients {
-		path := "recipients." + r.ID
-		if len(r.Purposes) == 0 {
-			d.missing(path+".purposes", "at least one purpose")
-		}
-		if len(r.Items) == 0 {
-			d.missing(path+".items", "at least one item")
-		}
-		for i, id := range r.Purposes {
-			if p.byPurpose[id] == nil {
-				d.fail("unknown_name", index(path+".purposes", i), "no such purpose under purposes; add it there")
-			}
-		}
-		for i, id := range r.Items {
-			at := index(path+".items", i)
-			switch {
-			case p.byItem[id] == nil:
-				d.fail("unknown_name", at, "no such item under items; add it there")
-			case p.byItem[id].Secret:
-				d.fail("secret_item", at, "a secret item is given to nobody; remove it")
-			case !slices.ContainsFunc(r.Purposes, func(pu string) bool { return p.byPurpose[pu] != nil && p.byPurpose[pu].has(id) }):
-				d.fail("unknown_name", at, "none of the recipient's purposes has the item; add it to one or remove it here")
-			}
+	for i := range p.recipients {
+		if f := p.recipientFault(&p.recipients[i]); f != nil {
+			d.fail(f.Code, "recipients."+p.recipients[i].ID+"."+f.Field, f.Message)
 		}
 	}
 }

@@ -23,7 +23,8 @@ type Posted struct {
 	EffectiveAt time.Time // from then it is in force, until the next one's
 
 	place   int             // among the versions of the policy
-	changed map[string]bool // purposes whose four points differ from the version before
+	changes []PolicyChange  // from the version before
+	changed map[string]bool // purposes for which those ask again
 }
 
 // The ledger's own classes.
@@ -74,11 +75,8 @@ func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 		if postedAt.After(v.EffectiveAt) {
 			v.EffectiveAt = postedAt
 		}
-		v.changed = map[string]bool{}
-		for i := range p.purposes {
-			pu := &p.purposes[i]
-			v.changed[pu.ID] = last.byPurpose[pu.ID] == nil && everStated(before, pu.ID) || !samePoints(last.Policy, last.byPurpose[pu.ID], p, pu)
-		}
+		v.changes = r.diff(p, v.EffectiveAt)
+		v.changed = reconsented(v.changes)
 	}
 	n := r.clone()
 	n.loc, n.controller = p.loc, p.controller.Name
@@ -96,13 +94,7 @@ func (r *Register) With(p *Policy, postedAt time.Time) (*Register, error) {
 	return n, nil
 }
 
-// everStated reports whether a version stated the purpose. One that was taken
-// out and comes back is a change, whatever it says: the promise was broken off.
-func everStated(versions []Posted, purpose string) bool {
-	return slices.ContainsFunc(versions, func(v Posted) bool { return v.byPurpose[purpose] != nil })
-}
-
-func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) *Refusal {
+func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) error {
 	for _, v := range r.policies[p.id] {
 		if v.version == p.version {
 			return refuse(Conflict, "policy_version_exists", "version", "the version is in the register and never changes; give a change a new version")
@@ -118,77 +110,7 @@ func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) *Refusa
 		return invalid("missing_field", "reason", "missing; add why the policy changes")
 	}
 	announced, _ := ParseDate(p.announced)
-	earliest := max(announced.day(), dayAt(postedAt, r.loc)) + Day(last.noticeDays)
-	if p.effective < earliest {
-		y, m, d := earliest.date()
-		return invalidf("notice_too_short", "version",
-			"the policy in force promises %d days of notice from announcement and posting; the earliest date is %04d-%02d-%02d", last.noticeDays, y, m, d)
-	}
-	return nil
-}
-
-// samePoints reports whether a purpose is the same in what PIPA 15(2) lists:
-// the purpose, the items, the period, and the right to refuse and its cost; and
-// of a provision purpose, who gets the items (17(2)). A language that only one
-// of the versions has is no change, unless they have none in common; words that
-// differ in a language of both are, because a machine cannot tell a better word
-// from another meaning.
-func samePoints(oldP *Policy, o *Purpose, newP *Policy, n *Purpose) bool {
-	if o == nil {
-		return true // a new purpose: nobody consented to another
-	}
-	if o.Kind != n.Kind || o.Basis != n.Basis || !sameText(o.Title, n.Title) || !sameText(o.Refusal, n.Refusal) ||
-		!sameSet(o.Mandatory, n.Mandatory) || !sameSet(o.Optional, n.Optional) {
-		return false
-	}
-	if n.Kind == PurposeProvision && !sameRecipients(oldP, newP, n.ID) {
-		return false
-	}
-	for _, kind := range newP.memberKinds {
-		if o.forKind(kind) && n.forKind(kind) && slices.Contains(oldP.memberKinds, kind) &&
-			!oldP.byClass[o.Class(kind)].same(newP.byClass[n.Class(kind)]) {
-			return false
-		}
-	}
-	return true
-}
-
-// sameRecipients reports whether each id of a recipient still means the same.
-// One that is new is no change: no consent names it.
-func sameRecipients(oldP, newP *Policy, purpose string) bool {
-	for i := range newP.recipients {
-		n := &newP.recipients[i]
-		o := oldP.byRec[n.ID]
-		if o != nil && slices.Contains(o.Purposes, purpose) && slices.Contains(n.Purposes, purpose) &&
-			(o.Name != n.Name || o.Business != n.Business || o.Kind != n.Kind || o.Country != n.Country) {
-			return false
-		}
-	}
-	return true
-}
-
-func sameText(a, b Text) bool {
-	common := false
-	for lang, s := range a {
-		t, ok := b[lang]
-		if ok && t != s {
-			return false
-		}
-		common = common || ok
-	}
-	return common
-}
-
-func sameSet(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, s := range a {
-		if !slices.Contains(b, s) {
-			return false
-		}
-	}
-	return true
+	return noticeOver("version", max(announced.day(), dayAt(postedAt, r.loc)), last.noticeDays, p.effective)
 }
 
 // posted returns the version that is in force and its place among the others.
