@@ -56,8 +56,9 @@ func (c Caller) May(a Action) bool {
 	return false
 }
 
-// Call is a request to write: *consent.Consent, *consent.Withdrawal,
-// *consent.Correction, *consent.CorrectionOutcome or *consent.Disclosure.
+// Call is a request to write: a consent, a withdrawal, a correction or its outcome, a disclosure, an
+// activity, a reactivation, a signal, the end of an event of one member, a request or a notice: pointers
+// to the types of ledger/consent.
 type Call any
 
 // EntryRef names one entry that a call wrote.
@@ -95,6 +96,7 @@ type State string
 // The states of a member who is on record.
 const (
 	StateActive    State = "active"
+	StateDormant   State = "dormant"   // idle for longer than the policy says; kept apart
 	StateWithdrawn State = "withdrawn" // gone, and something is kept until its time is up
 )
 

@@ -14,12 +14,15 @@ const (
 	kindKeyCreated  = "key_created"
 	kindKeyRevoked  = "key_revoked"
 	kindDestruction = "destruction"
+	kindRecipient   = "recipient"
+	kindNotice      = "notice"
+	kindAnonymised  = "anonymised_disclosure"
 )
 
 // destructionBody says that keys died, and nothing of whose they were.
 type destructionBody struct {
 	Kind    string `cbor:"1,keyasint"`
-	Cause   string `cbor:"2,keyasint"` // withdrawal, purpose_withdrawal, correction, expiry
+	Cause   string `cbor:"2,keyasint"` // one of the causes below
 	Keys    uint64 `cbor:"3,keyasint"`
 	Entries uint64 `cbor:"4,keyasint"` // that nobody can read any more
 	From    uint64 `cbor:"5,keyasint"` // generation before
@@ -32,6 +35,9 @@ const (
 	causePurposeWithdrawal = "purpose_withdrawal"
 	causeCorrection        = "correction"
 	causeExpiry            = "expiry"
+	causeHold              = "hold_release"
+	causeEvent             = "event"
+	causeDormancy          = "dormancy"
 )
 
 func (d destructionBody) encode() ([]byte, error) {
@@ -50,6 +56,8 @@ type registerBody struct {
 	Name   string `cbor:"7,keyasint,omitempty"`
 	Secret []byte `cbor:"8,keyasint,omitempty"` // keyed hash of an API key's secret
 	By     string `cbor:"9,keyasint,omitempty"` // key id of who asked
+
+	Recipient *recipientBody `cbor:"10,keyasint,omitempty"`
 }
 
 var bodyEncoding = func() cbor.EncMode {

@@ -64,7 +64,7 @@ func (c *committer) init(l *Ledger, head headRow, root seal.Key, tree *chain.Tre
 		c.prev = chain.LeafHash(last)
 	}
 	c.topics = make(map[string]*topic)
-	for _, name := range []string{topicRegisters, topicDestructions} {
+	for _, name := range ownTopics {
 		key, err := l.keys.System(name)
 		if err != nil {
 			return err
@@ -470,6 +470,9 @@ func (c *committer) sealSystem(d systemDraft) ([]byte, error) {
 // settle lets go of a call's member, frees its place, and answers it.
 func (l *Ledger) settle(s *submission, err error) {
 	s.pending.err = err
+	if err == nil && s.durable != nil {
+		s.durable()
+	}
 	if s.member != nil {
 		l.members.committed(s)
 	}

@@ -37,7 +37,7 @@ func Create(o Options, g Genesis) (*Ledger, error) {
 	}
 	ring := keyring.New(id.ID, pageReader{o.Store}, keyring.Options{Rand: o.Rand})
 	batch := ring.Begin()
-	for _, name := range []string{systemPath, systemRef, systemAPI, systemSeed, topicRegisters, topicDestructions} {
+	for _, name := range append([]string{systemPath, systemRef, systemAPI, systemSeed}, ownTopics...) {
 		key, err := seal.NewKey(o.Rand)
 		if err != nil {
 			return nil, err

@@ -88,21 +88,28 @@ func (o Options) withDefaults() Options {
 
 // Ledger is one open ledger.
 type Ledger struct {
-	o        Options
-	id       Identity
-	box      seal.Box
-	keys     *keyring.Keyring
-	tags     *tagindex.Index
-	refs     refCipher
-	pathKey  seal.Key
-	apiKey   seal.Key
-	signer   note.Signer
-	verifier note.Verifier
-	headFile *headFile
+	o         Options
+	id        Identity
+	box       seal.Box
+	keys      *keyring.Keyring
+	tags      *tagindex.Index
+	refs      refCipher
+	pathKey   seal.Key
+	apiKey    seal.Key
+	requests  refCipher
+	endingKey seal.Key
+	signer    note.Signer
+	verifier  note.Verifier
+	headFile  *headFile
 
 	register atomic.Pointer[consent.Register]
 	apiKeys  atomic.Pointer[map[string]apiKeyRow]
 	regMu    sync.Mutex // one change to a register at a time
+	asks     openAsks
+	endings  endings
+
+	sweepMu sync.Mutex // one sweep at a time
+	tasked  int64      // whose task came up to this time have been looked at; owned by the sweep
 
 	members memberTable
 	queue   queue
@@ -133,7 +140,13 @@ const (
 	systemSeed        = "signing-seed"
 	topicRegisters    = "t/registers"
 	topicDestructions = "t/destructions"
+	topicNotices      = "t/notices"    // of nobody in particular
+	topicEvents       = "t/events"     // that ended for everybody
+	topicStatistics   = "t/statistics" // disclosures of data that identifies nobody
 )
+
+// ownTopics are the ledger's own sequences of entries.
+var ownTopics = []string{topicRegisters, topicDestructions, topicNotices, topicEvents, topicStatistics}
 
 // Open opens an existing ledger, finishes what a crash left half done, and starts serving.
 //
@@ -192,6 +205,9 @@ func Open(o Options) (_ *Ledger, err error) {
 	l.members.init(o.CacheBytes)
 	l.queue.init(o.QueueCalls)
 	if err := l.loadRegisters(); err != nil {
+		return nil, err
+	}
+	if err := l.loadTopics(); err != nil {
 		return nil, err
 	}
 	l.start()
@@ -307,6 +323,10 @@ func (l *Ledger) openKeyring(root seal.Key, head headRow) error {
 	if l.refs, err = newRefCipher(refKey); err != nil {
 		return err
 	}
+	if l.requests, err = newRefCipher(refKey.Derive("consentledger/request/v1")); err != nil {
+		return err
+	}
+	l.endingKey = refKey.Derive("consentledger/ending/v1")
 	seed, err := l.keys.System(systemSeed)
 	if err != nil {
 		return err
@@ -346,6 +366,9 @@ func (l *Ledger) start() {
 	if l.o.SweepEvery > 0 {
 		l.loops.Add(1)
 		go func() { defer l.loops.Done(); l.sweepLoop() }()
+	}
+	for _, h := range l.endings.unfinished() {
+		l.startEnding(h)
 	}
 }
 

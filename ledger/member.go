@@ -27,6 +27,8 @@ type member struct {
 	dead   bool // no longer in the table: look it up again
 	flight *submission
 
+	apart uint64 // not 0: this is no entry of the table but the ended membership of that slot
+
 	id   keyring.IDRecord // Slot 0 and nothing kept: absent
 	rec  *keyring.Member  // of the living membership
 	keys []*memberKey     // as rec.Keys
@@ -52,10 +54,15 @@ func (m *member) living() bool { return m.id.Slot != 0 }
 func (m *member) ended() bool  { return m.id.Slot == 0 && len(m.id.Kept) > 0 }
 
 // states is what the rules are told of the keys.
-func (m *member) states() []consent.KeyState {
-	out := make([]consent.KeyState, len(m.keys))
-	for i, k := range m.keys {
-		out[i] = consent.KeyState{KeyName: k.name, Entries: k.count - k.expired, NewestDay: k.newest, Due: unixTime(m.rec.Keys[i].Due)}
+func (m *member) states() []consent.KeyState { return statesOf(m.rec, m.keys) }
+
+func statesOf(rec *keyring.Member, keys []*memberKey) []consent.KeyState {
+	out := make([]consent.KeyState, len(keys))
+	for i, k := range keys {
+		out[i] = consent.KeyState{
+			KeyName: k.name, Entries: k.count - k.expired, NewestDay: k.newest,
+			Due: unixTime(rec.Keys[i].Due), HeldUntil: unixTime(rec.Keys[i].NotBefore),
+		}
 	}
 	return out
 }
@@ -138,6 +145,9 @@ func (m *member) absorb() {
 	if s.pending.err != nil || s.destruction != nil {
 		m.dead = true
 		return
+	}
+	if s.apart {
+		return // of another membership of the same id; its state is read each time
 	}
 	for i, d := range s.drafts {
 		m.fold.Apply(s.pending.answer.Entries[i].Index, s.pending.answer.RecordedAt, d.Key, d.Event)

@@ -23,11 +23,19 @@ type submission struct {
 	record    *keyring.Member // what the slot holds from now on
 	deleteRec bool
 	slot      uint64
+	apart     bool // it is of a membership that ended
 	path      keyring.IDPath
 
 	destruction *destruction // nil if no key is destroyed
 
+	durable func() // called once it is, before it is answered
+
 	pending *Pending
+}
+
+// empty says whether there is nothing to make durable.
+func (s *submission) empty() bool {
+	return len(s.entries) == 0 && len(s.system) == 0 && s.putID == nil && !s.deleteID && s.record == nil && !s.deleteRec && s.destruction == nil
 }
 
 // systemDraft is an entry of the ledger's own, sealed by the commit loop.

@@ -56,7 +56,12 @@ func (l *Ledger) Lookup(ctx context.Context, who Caller, id consent.MemberID) (R
 	defer l.release(m)
 	switch {
 	case m.living():
-		return l.refs.ref(m.id.Slot, m.rec.Nonce), StateActive, nil
+		state := StateActive
+		now := l.now()
+		if _, dormant := l.register.Load().DormantSince(m.fold, now); dormant {
+			state = StateDormant
+		}
+		return l.refs.ref(m.id.Slot, m.rec.Nonce), state, nil
 	case m.ended():
 		slot := m.id.Kept[len(m.id.Kept)-1]
 		rec, err := l.keys.Member(slot)
@@ -100,32 +105,36 @@ func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, f func(
 	if ended {
 		return ErrWithdrawn
 	}
-	pending, err := l.write(ctx, path, func(m *member, now time.Time) (*submission, error) {
-		if m.id.Slot != slot {
-			return nil, ErrUnknownMember
-		}
-		a := &consent.Access{Who: who.KeyID, From: who.From, What: lk.What, Reason: lk.Reason}
-		p, err := l.register.Load().PlanAccess(m.fold, m.states(), a, now)
-		if err != nil {
-			return nil, err
-		}
-		return l.build(m, p, false, "", now)
-	})
+	return l.lookAt(ctx, who, path, slot, lk, f)
+}
+
+func (l *Ledger) lookAt(ctx context.Context, who Caller, path keyring.IDPath, slot uint64, lk Look, f func(m *member, now time.Time) error) error {
+	pending, err := l.recordLook(ctx, who, path, slot, lk, nil)
 	if err != nil {
 		return err
 	}
 	if _, err := pending.Wait(ctx); err != nil {
 		return err
 	}
-	m, err := l.acquire(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer l.release(m)
-	if m.id.Slot != slot {
-		return ErrUnknownMember
-	}
-	return f(m, l.now())
+	return l.readSlot(ctx, path, slot, f)
+}
+
+// recordLook queues the record of a look at a membership, living or ended. check, if not nil, can
+// say no before anything is recorded.
+func (l *Ledger) recordLook(ctx context.Context, who Caller, path keyring.IDPath, slot uint64, lk Look, check func(m *member, now time.Time) error) (*Pending, error) {
+	return l.writeSlot(ctx, path, slot, func(m *member, now time.Time) (*submission, error) {
+		if check != nil {
+			if err := check(m, now); err != nil {
+				return nil, err
+			}
+		}
+		a := &consent.Access{Who: who.KeyID, From: who.From, What: lk.What, Reason: lk.Reason}
+		p, err := l.register.Load().PlanAccess(m.fold, m.states(), a, now)
+		if err != nil {
+			return nil, err
+		}
+		return l.build(m, p, change{}, now)
+	})
 }
 
 // Member returns a member's state. The look is recorded first.
@@ -141,7 +150,10 @@ func (l *Ledger) Member(ctx context.Context, who Caller, ref Ref, lk Look) (v co
 // the index to go on from, 0 where there is no more. The look is recorded first, and is the first
 // row of the first page.
 func (l *Ledger) History(ctx context.Context, who Caller, ref Ref, lk Look, before uint64, limit int) (rows []HistoryRow, next uint64, err error) {
-	err = l.look(ctx, who, ref, lk, func(m *member, _ time.Time) error {
+	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
+		if _, dormant := l.register.Load().DormantSince(m.fold, now); dormant {
+			return ErrDormant
+		}
 		all, _, err := l.openMember(m.rec)
 		if err != nil {
 			return err

@@ -32,38 +32,17 @@ const policyPart = 48 << 10
 func (l *Ledger) loadRegisters() error {
 	reg := consent.NewRegister()
 	keys := make(map[string]apiKeyRow)
-	topic := l.commit.topics[topicRegisters]
 	var parts []byte
-	for i := range topic.count {
-		index, ok, err := l.tags.Find(topic.tagger.Tag(i))
-		if err != nil {
-			return fmt.Errorf("read the registers: %w", err)
-		}
-		if !ok {
-			return fmt.Errorf("%w: entry %d of the registers is missing", ErrCorrupt, i)
-		}
-		raw, err := l.entry(index)
-		if err != nil {
-			return fmt.Errorf("read the registers: %w", err)
-		}
-		e, err := chain.Parse(raw)
-		if err != nil {
-			return fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
-		}
-		body, err := l.box.Open(nil, chain.Version, topic.key, e.Sealed)
-		if err != nil {
-			return fmt.Errorf("%w: entry %d of the registers: %w", ErrCorrupt, index, err)
-		}
+	err := l.eachOwn(topicRegisters, func(index uint64, at time.Time, body []byte) error {
 		var b registerBody
 		if err := decodeBody(body, &b); err != nil {
 			return err
 		}
-		at := time.UnixMilli(e.RecordedAtUnixMs)
 		switch b.Kind {
 		case kindPolicy:
 			parts = append(parts, b.Data...)
 			if b.Part+1 < b.Parts {
-				continue
+				return nil
 			}
 			p, err := consent.ParsePolicy(parts)
 			if err != nil {
@@ -73,6 +52,15 @@ func (l *Ledger) loadRegisters() error {
 				return fmt.Errorf("%w: a policy in the register: %w", ErrCorrupt, err)
 			}
 			parts = nil
+		case kindRecipient:
+			if b.Recipient == nil {
+				return fmt.Errorf("%w: entry %d of the registers names no recipient", ErrCorrupt, index)
+			}
+			next, err := reg.WithRecipient(b.Recipient.change(), at)
+			if err != nil {
+				return fmt.Errorf("%w: a recipient in the register: %w", ErrCorrupt, err)
+			}
+			reg = next
 		case kindKeyCreated:
 			row := apiKeyRow{APIKey: APIKey{ID: b.KeyID, Role: b.Role, Name: b.Name, CreatedAt: at}}
 			copy(row.secret[:], b.Secret)
@@ -84,9 +72,43 @@ func (l *Ledger) loadRegisters() error {
 		default:
 			return fmt.Errorf("%w: entry %d of the registers is of an unknown kind", ErrCorrupt, index)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	l.register.Store(reg)
 	l.apiKeys.Store(&keys)
+	return nil
+}
+
+// eachOwn opens the entries of one of the ledger's own topics, in order.
+func (l *Ledger) eachOwn(name string, f func(index uint64, at time.Time, body []byte) error) error {
+	topic := l.commit.topics[name]
+	for i := range topic.count {
+		index, ok, err := l.tags.Find(topic.tagger.Tag(i))
+		if err != nil {
+			return fmt.Errorf("read the ledger's own entries: %w", err)
+		}
+		if !ok {
+			return fmt.Errorf("%w: entry %d of %s is missing", ErrCorrupt, i, name)
+		}
+		raw, err := l.entry(index)
+		if err != nil {
+			return fmt.Errorf("read the ledger's own entries: %w", err)
+		}
+		e, err := chain.Parse(raw)
+		if err != nil {
+			return fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
+		}
+		body, err := l.box.Open(nil, chain.Version, topic.key, e.Sealed)
+		if err != nil {
+			return fmt.Errorf("%w: entry %d of %s: %w", ErrCorrupt, index, name, err)
+		}
+		if err := f(index, time.UnixMilli(e.RecordedAtUnixMs), body); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

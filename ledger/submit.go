@@ -2,17 +2,17 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"consentledger/crypto/keyring"
-	"consentledger/crypto/seal"
-	"consentledger/ledger/chain"
 	"consentledger/ledger/consent"
 )
+
+// planner asks the rules about a member whose lock is held.
+type planner func(m *member, now time.Time) (*consent.Plan, error)
 
 // Submit checks a call against the rules, seals what it writes, and queues it. What it returns
 // becomes done once the call is durable. Calls of one goroutine for one member keep their order.
@@ -21,54 +21,83 @@ import (
 // wait, ErrReadOnly once the disk is in doubt, ErrForbidden, ErrClosed. After any of them nothing
 // is recorded.
 func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, error) {
-	if !who.May(ActWrite) {
+	if !who.May(actionOf(call)) {
 		return nil, ErrForbidden
 	}
 	reg := l.register.Load()
 	switch c := call.(type) {
 	case *consent.Consent:
-		return l.submit(ctx, c.Member, c.Enrol, causePurposeWithdrawal, func(m *member, now time.Time) (*consent.Plan, string, error) {
-			p, err := reg.PlanConsent(m.fold, m.states(), c, now)
-			return p, "", err
+		s := submitting{id: c.Member, enrol: c.Enrol, cause: causePurposeWithdrawal}
+		if c.Reference != "" {
+			s.dated = func(time.Time) error { return l.endings.refuse(l, c.Reference) }
+		}
+		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
+			if err := l.endings.refuse(l, c.Reference); err != nil {
+				return nil, err
+			}
+			return reg.PlanConsent(m.fold, m.states(), c, now)
 		})
 	case *consent.Withdrawal:
-		cause := causePurposeWithdrawal
-		if c.Membership {
-			cause = causeWithdrawal
-		}
-		return l.submit(ctx, c.Member, false, cause, func(m *member, now time.Time) (*consent.Plan, string, error) {
-			p, err := reg.PlanWithdrawal(m.fold, m.states(), c, now)
-			return p, "", err
+		return l.submit(ctx, submitting{id: c.Member, cause: causeOf(c)}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanWithdrawal(m.fold, m.states(), c, now)
 		})
 	case *consent.Correction:
-		return l.submit(ctx, c.Member, false, causeCorrection, func(m *member, now time.Time) (*consent.Plan, string, error) {
-			id, err := l.randomID("cor_")
-			if err != nil {
-				return nil, "", err
-			}
-			p, err := reg.PlanCorrection(m.fold, m.states(), c, id, now)
-			return p, id, err
+		id, err := l.randomID("cor_")
+		if err != nil {
+			return nil, err
+		}
+		s := submitting{id: c.Member, cause: causeCorrection, answer: func(a *Answer) { a.Correction = id }}
+		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanCorrection(m.fold, m.states(), c, id, now)
 		})
 	case *consent.CorrectionOutcome:
-		return l.submit(ctx, c.Member, false, causeCorrection, func(m *member, now time.Time) (*consent.Plan, string, error) {
-			p, err := reg.PlanOutcome(m.fold, m.states(), c, now)
-			return p, c.Correction, err
+		s := submitting{id: c.Member, cause: causeCorrection, answer: func(a *Answer) { a.Correction = c.Correction }}
+		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanOutcome(m.fold, m.states(), c, now)
 		})
 	case *consent.Disclosure:
 		if c.Form == consent.FormAnonymised {
-			// It is of no member, so it has no key to be sealed under; the ledger's own topic for it
-			// comes with the rules for statistics.
-			return nil, &consent.Refusal{
-				Kind: consent.Invalid, Code: "form_not_available", Field: "form",
-				Message: "anonymised disclosures cannot be recorded yet; nothing was recorded",
-			}
+			return l.submitAnonymised(c)
 		}
-		return l.submit(ctx, c.Member, false, causePurposeWithdrawal, func(m *member, now time.Time) (*consent.Plan, string, error) {
-			p, err := reg.PlanDisclosure(m.fold, m.states(), c, now)
-			return p, "", err
+		return l.submit(ctx, submitting{id: c.Member, cause: causePurposeWithdrawal}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanDisclosure(m.fold, m.states(), c, now)
 		})
+	case *consent.Activity:
+		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanActivity(m.fold, m.states(), c, now)
+		})
+	case *consent.Reactivation:
+		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanReactivation(m.fold, m.states(), c, now)
+		})
+	case *consent.Signal:
+		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return reg.PlanSignal(m.fold, m.states(), c, now)
+		})
+	case *consent.Request:
+		return l.submitRequest(ctx, c)
+	case *consent.Notice:
+		return l.submitNotice(ctx, who, c)
+	case *consent.EventEnd:
+		return l.endEventOf(ctx, c)
 	}
 	return nil, fmt.Errorf("a call of type %T is not one that a ledger takes", call)
+}
+
+// actionOf is what a caller must be allowed to make a call.
+func actionOf(call Call) Action {
+	switch call.(type) {
+	case *consent.Request, *consent.Notice:
+		return ActOffice
+	}
+	return ActWrite
+}
+
+func causeOf(w *consent.Withdrawal) string {
+	if w.Membership {
+		return causeWithdrawal
+	}
+	return causePurposeWithdrawal
 }
 
 // Do submits a call and waits for it.
@@ -92,7 +121,7 @@ func (l *Ledger) randomID(prefix string) (string, error) {
 var errNothing = errors.New("there is nothing to write")
 
 // write does what every write of a member has in common: f is asked with the member locked, and
-// what it returns is queued.
+// what it returns is queued. A submission without anything in it is done at once.
 func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member, time.Time) (*submission, error)) (*Pending, error) {
 	if err := l.Health(); err != nil {
 		return nil, err
@@ -112,9 +141,15 @@ func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member,
 		return nil, err
 	}
 	defer l.release(m)
-	s, err := f(m, l.now())
+	now := l.now()
+	s, err := f(m, now)
 	if err != nil {
 		return nil, err
+	}
+	if s.empty() {
+		s.pending.answer.RecordedAt = now
+		close(s.pending.done)
+		return s.pending, nil
 	}
 	m.flight = s
 	l.queue.put(s)
@@ -122,217 +157,44 @@ func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member,
 	return s.pending, nil
 }
 
+// submitting is what a call needs beside its plan.
+type submitting struct {
+	id     consent.MemberID
+	enrol  bool
+	cause  string                   // of a destruction
+	answer func(*Answer)            // what the plan does not know
+	dated  func(at time.Time) error // see submission
+}
+
 // submit writes what a plan says, of a living member or, with enrol, of a new one.
-func (l *Ledger) submit(ctx context.Context, id consent.MemberID, enrol bool, cause string,
-	plan func(*member, time.Time) (*consent.Plan, string, error),
-) (*Pending, error) {
-	return l.write(ctx, l.pathOf(id), func(m *member, now time.Time) (*submission, error) {
+func (l *Ledger) submit(ctx context.Context, c submitting, plan planner) (*Pending, error) {
+	return l.write(ctx, l.pathOf(c.id), func(m *member, now time.Time) (*submission, error) {
 		fresh := !m.living()
 		if fresh {
-			if !enrol {
-				if m.ended() && cause == causeWithdrawal {
+			if !c.enrol {
+				if m.ended() && c.cause == causeWithdrawal {
 					return nil, &consent.Refusal{Kind: consent.Conflict, Code: "nothing_to_withdraw", Message: "the member has withdrawn already; nothing is left to withdraw"}
 				}
 				return nil, ErrUnknownMember
 			}
 			m.fold = consent.NewFold()
 		}
-		p, correction, err := plan(m, now)
-		if err != nil {
-			return nil, err
-		}
-		s, err := l.build(m, p, fresh, cause, now)
-		if err != nil {
-			return nil, err
-		}
-		s.pending.answer.Correction = correction
-		return s, nil
+		return l.planned(m, c, change{fresh: fresh, cause: c.cause}, now, plan)
 	})
 }
 
-// maxMemberKeys bounds the keys of one member, because their record is rewritten as a whole.
-const maxMemberKeys = 4096
-
-// build turns a plan into a submission, and the member into what they are once it is durable.
-// It changes nothing unless it succeeds.
-func (l *Ledger) build(m *member, p *consent.Plan, fresh bool, cause string, now time.Time) (*submission, error) {
-	reg := l.register.Load()
-	s := &submission{member: m, pending: newPending(), path: m.path, at: now}
-	id, rec, keys := m.id, m.rec, m.keys
-	if fresh {
-		nonce, err := l.randomUint64()
-		if err != nil {
-			return nil, err
-		}
-		id = keyring.IDRecord{Slot: l.nextSlot.Add(1) - 1, Kept: m.id.Kept}
-		rec = &keyring.Member{Nonce: nonce, Path: m.path}
-		s.putID = &id
+func (l *Ledger) planned(m *member, c submitting, ch change, now time.Time, plan planner) (*submission, error) {
+	p, err := plan(m, now)
+	if err != nil {
+		return nil, err
 	}
-	changed := fresh
-	edit := func() {
-		if !changed || (rec == m.rec && rec != nil) {
-			rec = rec.Clone()
-		}
-		changed = true
+	s, err := l.build(m, p, ch, now)
+	if err != nil {
+		return nil, err
 	}
-	if p.MemberKind != "" && p.MemberKind != rec.Kind {
-		edit()
-		rec.Kind = p.MemberKind
-	}
-	for _, name := range p.Create {
-		if indexOfKey(keys, name) >= 0 {
-			continue
-		}
-		k, err := l.newKey(reg, name, now)
-		if err != nil {
-			return nil, err
-		}
-		if len(rec.Keys) >= maxMemberKeys {
-			return nil, &consent.Refusal{
-				Kind: consent.Conflict, Code: "too_many_references", Field: "reference",
-				Message: "the member has too many orders or events that have not ended; end some first",
-			}
-		}
-		edit()
-		rec.Keys = append(rec.Keys, k)
-		keys = append(keys[:len(keys):len(keys)], newMemberKey(&k))
-	}
-	// Seal under the counters as they will be, and move the counters only when nothing can fail.
-	used := make([]uint64, len(keys))
-	newest := make([]consent.Day, len(keys))
-	today := reg.Day(now)
-	s.entries = make([][]byte, 0, len(p.Entries))
-	for n := range p.Entries {
-		d := &p.Entries[n]
-		i := indexOfKey(keys, d.Key)
-		if i < 0 {
-			return nil, fmt.Errorf("%w: the rules name a key of class %s that the member does not have", ErrCorrupt, d.Key.Class.Name())
-		}
-		e, err := l.sealEvent(keys[i], &rec.Keys[i], keys[i].count+used[i], today, &d.Event)
-		if err != nil {
-			return nil, err
-		}
-		used[i]++
-		newest[i] = today
-		s.entries = append(s.entries, e)
-	}
-	s.drafts = p.Entries
-	for _, d := range p.SetDue {
-		if i := indexOfKey(keys, d.KeyName); i >= 0 {
-			edit()
-			rec.Keys[i].Due = d.Due.Unix()
-		}
-	}
-	if len(p.Destroy) > 0 || p.Ended {
-		edit()
-		s.destruction = &destruction{cause: cause}
-		for _, name := range p.Destroy {
-			i := indexOfKey(keys, name)
-			if i < 0 {
-				continue
-			}
-			s.destruction.keys++
-			s.destruction.entries += keys[i].count + used[i] - keys[i].expired
-			s.destruction.old = append(s.destruction.old, rec.Keys[i].Key)
-			rec.Keys = append(rec.Keys[:i:i], rec.Keys[i+1:]...)
-			keys = append(keys[:i:i], keys[i+1:]...)
-			used = append(used[:i:i], used[i+1:]...)
-			newest = append(newest[:i:i], newest[i+1:]...)
-		}
-	}
-	s.slot = id.Slot
-	s.pending.answer.Member = l.refs.ref(id.Slot, rec.Nonce)
-	if p.Ended {
-		id = l.end(s, id, rec)
-	} else if changed {
-		s.record = rec
-	}
-	if d := s.destruction; d != nil {
-		s.pending.answer.DestroyedKeys, s.pending.answer.DestroyedEntries = d.keys, int(d.entries)
-	}
-	s.pending.answer.Kept, s.pending.answer.Notify = p.Kept, p.Notify
-	m.id, m.rec, m.keys = id, rec, keys
-	for i, n := range used {
-		keys[i].count += n
-		if n > 0 && newest[i] > keys[i].newest {
-			keys[i].newest = newest[i]
-		}
+	s.dated = c.dated
+	if c.answer != nil {
+		c.answer(&s.pending.answer)
 	}
 	return s, nil
-}
-
-// end takes a membership away: the id leads nowhere, or to what is kept.
-func (l *Ledger) end(s *submission, id keyring.IDRecord, rec *keyring.Member) keyring.IDRecord {
-	after := keyring.IDRecord{Kept: id.Kept}
-	if len(rec.Keys) == 0 {
-		s.deleteRec = true
-	} else {
-		rec.Ended = true
-		s.record = rec
-		after.Kept = append(append([]uint64(nil), id.Kept...), id.Slot)
-	}
-	if len(after.Kept) == 0 {
-		s.deleteID = true
-	} else {
-		s.putID = &after
-	}
-	return after
-}
-
-func indexOfKey(keys []*memberKey, name consent.KeyName) int {
-	for i, k := range keys {
-		if k.name == name {
-			return i
-		}
-	}
-	return -1
-}
-
-func (l *Ledger) randomUint64() (uint64, error) {
-	var b [8]byte
-	if _, err := io.ReadFull(l.o.Rand, b[:]); err != nil {
-		return 0, fmt.Errorf("draw a nonce: %w", err)
-	}
-	return binary.BigEndian.Uint64(b[:]), nil
-}
-
-// newKey draws the key of a class, or of one reference in it.
-func (l *Ledger) newKey(reg *consent.Register, name consent.KeyName, now time.Time) (keyring.MemberKey, error) {
-	rule, ok := reg.Rule(name.Class)
-	if !ok {
-		return keyring.MemberKey{}, fmt.Errorf("%w: no policy has the class %s", ErrCorrupt, name.Class.Name())
-	}
-	k := keyring.MemberKey{Class: string(name.Class), Reference: name.Reference}
-	var err error
-	if k.Key, err = seal.NewKey(l.o.Rand); err != nil {
-		return k, err
-	}
-	if rule.Ratchet() {
-		if k.TagKey, err = seal.NewKey(l.o.Rand); err != nil {
-			return k, err
-		}
-		k.Ratchet = true
-		today := reg.Day(now)
-		k.Day = int32(today)
-		k.Due = reg.DayStart(reg.DiesOn(rule, today)).Unix()
-	}
-	return k, nil
-}
-
-// sealEvent makes one entry of a member, complete but for its header.
-func (l *Ledger) sealEvent(mk *memberKey, k *keyring.MemberKey, counter uint64, today consent.Day, e *consent.Event) ([]byte, error) {
-	body, err := e.Encode()
-	if err != nil {
-		return nil, err
-	}
-	size, err := seal.PaddedSize(len(body))
-	if err != nil {
-		return nil, err
-	}
-	entry := chain.AppendHeader(make([]byte, 0, chain.HeaderSize+seal.Overhead+size))
-	entry, err = l.box.Seal(entry, l.o.Rand, chain.Version, mk.keyOf(k, today), mk.tagger.Tag(counter), body)
-	if err != nil {
-		return nil, fmt.Errorf("seal an entry: %w", err)
-	}
-	return entry, nil
 }

@@ -18,12 +18,8 @@ const sweepAgain = 5 * time.Second
 
 // sweepLoop destroys what is due: at start, and then every SweepEvery.
 func (l *Ledger) sweepLoop() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := l.untilClosing()
 	defer cancel()
-	go func() {
-		<-l.closing
-		cancel()
-	}()
 	for {
 		tick := l.o.After(l.o.SweepEvery)
 		_, err := l.Sweep(ctx)
@@ -44,155 +40,195 @@ func (l *Ledger) sweepLoop() {
 	}
 }
 
-// Sweep destroys every key whose time is up, and returns how many members it changed. It works in
-// bounded batches, as ordinary commits, while the ledger serves.
+// untilClosing returns a context that ends when the ledger is closed.
+func (l *Ledger) untilClosing() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-l.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// Sweep destroys every key whose time is up, ends the memberships of those who were dormant too
+// long, and works out anew when those are to be looked at whose time for that has come. It returns
+// how many members lost something. It works in bounded batches, as ordinary commits, while the
+// ledger serves.
 func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
+	l.sweepMu.Lock()
+	defer l.sweepMu.Unlock()
 	for {
-		now := l.now()
-		slots, err := l.keys.Due(now.Unix(), sweepBatch)
+		n, err := l.sweepOnce(ctx)
+		changed += n
 		if err != nil {
-			return changed, l.damaged(err)
+			return changed, err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	now := l.now()
+	err = l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
+		return l.keys.Tasks(l.tasked, now.Unix(), from, sweepBatch)
+	}, l.lookAgain, nil)
+	if err == nil {
+		l.tasked = now.Unix()
+	}
+	return changed, err
+}
+
+// sweepOnce goes once through what is due.
+func (l *Ledger) sweepOnce(ctx context.Context) (changed int, err error) {
+	now := l.now()
+	err = l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
+		return l.keys.DueFrom(now.Unix(), from, sweepBatch)
+	}, l.expire, func(*Answer) { changed++ })
+	return changed, err
+}
+
+// eachSlot calls f with the slots that next returns, and waits for what f queues after each batch.
+func (l *Ledger) eachSlot(ctx context.Context, next func(from uint64) ([]uint64, error),
+	f func(context.Context, uint64) (*Pending, error), done func(*Answer),
+) error {
+	for from := uint64(0); ; {
+		slots, err := next(from)
+		if err != nil {
+			return l.damaged(err)
 		}
 		if len(slots) == 0 {
-			return changed, nil
+			return nil
 		}
 		waiting := make([]*Pending, 0, len(slots))
 		for _, slot := range slots {
-			p, err := l.expire(ctx, slot)
+			p, err := f(ctx, slot)
 			if errors.Is(err, ErrBusy) && len(waiting) > 0 {
-				break // wait for those, then look again
+				break // wait for those, then go on from here
 			}
 			if err != nil {
-				return changed, err
+				return err
 			}
+			from = slot + 1
 			if p != nil {
 				waiting = append(waiting, p)
 			}
 		}
 		for _, p := range waiting {
-			if _, err := p.Wait(ctx); err != nil {
-				return changed, err
+			a, err := p.Wait(ctx)
+			if err != nil {
+				return err
 			}
-			changed++
-		}
-		if len(waiting) == 0 {
-			return changed, nil
+			if done != nil {
+				done(a)
+			}
 		}
 	}
 }
 
-// expire destroys what is due of one slot: the living membership of an id, or an ended one. It
-// returns nil if there is nothing to do.
-func (l *Ledger) expire(ctx context.Context, slot uint64) (*Pending, error) {
+// atSlot runs f on the membership of a slot, living or ended, if there still is one, and queues
+// what it returns. It returns nil if there is nothing to do.
+func (l *Ledger) atSlot(ctx context.Context, slot uint64, f func(m *member, now time.Time) (*submission, error)) (*Pending, error) {
 	rec, err := l.keys.Member(slot)
 	if err != nil || rec == nil {
 		return nil, l.damaged(err)
 	}
-	p, err := l.write(ctx, rec.Path, func(m *member, now time.Time) (*submission, error) {
-		// Under the member's lock nothing else changes the record.
-		rec, err := l.keys.Member(slot)
-		if err != nil {
-			return nil, l.damaged(err)
-		}
-		if rec == nil {
-			return nil, errNothing
-		}
-		return l.planExpiry(m, slot, rec, now)
-	})
-	if errors.Is(err, errNothing) {
+	p, err := l.writeSlot(ctx, rec.Path, slot, f)
+	if errors.Is(err, errNothing) || errors.Is(err, ErrUnknownMember) {
 		return nil, nil
 	}
 	return p, err
 }
 
-// planExpiry works out what is left of a record at a time.
+// expire destroys what is due of one slot: the living membership of an id, or an ended one.
+func (l *Ledger) expire(ctx context.Context, slot uint64) (*Pending, error) {
+	return l.atSlot(ctx, slot, l.planExpiry)
+}
+
+// lookAgain works out anew when a member is to be looked at.
+func (l *Ledger) lookAgain(ctx context.Context, slot uint64) (*Pending, error) {
+	return l.atSlot(ctx, slot, func(m *member, now time.Time) (*submission, error) {
+		s, err := l.build(m, &consent.Plan{}, change{clocks: true}, now)
+		if err == nil && s.empty() {
+			err = errNothing
+		}
+		return s, err
+	})
+}
+
+// planExpiry works out what is left of a membership at a time.
 //
 // The due of a ratchet is only a lower bound: it was set when the key was made. Here the entries
 // are looked at, and the ratchet moves to the day of the oldest one that may still be read.
-func (l *Ledger) planExpiry(m *member, slot uint64, rec *keyring.Member, now time.Time) (*submission, error) {
+func (l *Ledger) planExpiry(m *member, now time.Time) (*submission, error) {
 	reg := l.register.Load()
-	today := reg.Day(now)
-	s := &submission{member: m, path: m.path, slot: slot, pending: newPending(), at: now}
-	left := rec.Clone()
-	left.Keys = left.Keys[:0]
-	d := &destruction{cause: causeExpiry}
-	changed := false
-	for i := range rec.Keys {
-		k := rec.Keys[i]
-		if at := k.DueAt(); at == 0 || at > now.Unix() {
-			left.Keys = append(left.Keys, k)
+	ch := change{cause: causeExpiry, clocks: true}
+	if m.rec.Wake != 0 && m.rec.Wake <= now.Unix() && m.apart == 0 {
+		if p := reg.PlanDormancyEnd(m.fold, m.states(), now); p != nil {
+			return l.build(m, p, change{cause: causeDormancy}, now)
+		}
+	}
+	var gone []consent.KeyName
+	for i := range m.rec.Keys {
+		k := &m.rec.Keys[i]
+		due := k.DueAt()
+		if due == 0 || due > now.Unix() {
 			continue
 		}
-		changed = true
-		mk := newMemberKey(&k)
-		days, err := l.daysOf(mk, &k)
+		name := m.keys[i].name
+		if !k.Ratchet {
+			gone = append(gone, name)
+			continue
+		}
+		mv, all, err := l.planRatchet(reg, k, name, now)
 		if err != nil {
 			return nil, err
 		}
-		if !k.Ratchet {
-			d.keys++
-			d.entries += mk.count
-			d.old = append(d.old, k.Key)
+		if all && m.rec.Ended {
+			gone = append(gone, name)
 			continue
 		}
-		rule, ok := reg.Rule(mk.name.Class)
-		if !ok {
-			return nil, l.damaged(fmt.Errorf("%w: no policy has the class %s", ErrCorrupt, mk.name.Class.Name()))
-		}
-		oldest, dead := today, uint64(0)
-		for _, day := range days {
-			if reg.DiesOn(rule, day) <= today {
-				dead++
-			} else if day < oldest {
-				oldest = day
-			}
-		}
-		living := uint64(len(days)) - dead
-		switch {
-		case living == 0 && rec.Ended:
-			d.keys++
-			d.entries += dead
-			d.old = append(d.old, k.Key)
-			continue
-		case dead > 0:
-			d.keys++
-			d.entries += dead
-			d.old = append(d.old, k.Key)
-		}
-		if oldest > consent.Day(k.Day) {
-			k.Key = newMemberKey(&k).keyOf(&k, oldest)
-			k.Day = int32(oldest)
-		}
-		k.Due = reg.DayStart(reg.DiesOn(rule, oldest)).Unix()
-		left.Keys = append(left.Keys, k)
+		ch.moves = append(ch.moves, mv)
 	}
-	if !changed {
+	p := &consent.Plan{}
+	if len(gone) > 0 && m.apart == 0 {
+		if q := reg.PlanExpiry(m.fold, m.states(), gone, now); q != nil {
+			p = q
+		}
+	}
+	p.Destroy = gone
+	s, err := l.build(m, p, ch, now)
+	if err != nil {
+		return nil, err
+	}
+	if s.empty() {
 		return nil, errNothing
 	}
-	if d.keys > 0 {
-		s.destruction = d
-		s.pending.answer.DestroyedKeys, s.pending.answer.DestroyedEntries = d.keys, int(d.entries)
-	} else {
-		// Nothing dies, only a clock is set anew. What is in memory follows by being read again.
-		m.dead = true
+	return s, nil
+}
+
+// planRatchet says how far a ratchet moves on, and whether every entry under it has had its time.
+func (l *Ledger) planRatchet(reg *consent.Register, k *keyring.MemberKey, name consent.KeyName, now time.Time) (mv ratchetMove, all bool, err error) {
+	rule, ok := reg.Rule(name.Class)
+	if !ok {
+		return mv, false, l.damaged(fmt.Errorf("%w: no policy has the class %s", ErrCorrupt, name.Class.Name()))
 	}
-	if len(left.Keys) > 0 || !rec.Ended {
-		s.record = left
-		return s, nil
+	days, err := l.daysOf(newMemberKey(k), k)
+	if err != nil {
+		return mv, false, err
 	}
-	s.deleteRec = true
-	after := keyring.IDRecord{Slot: m.id.Slot}
-	for _, kept := range m.id.Kept {
-		if kept != slot {
-			after.Kept = append(after.Kept, kept)
+	today := reg.Day(now)
+	mv = ratchetMove{name: name, day: today}
+	for _, day := range days {
+		if reg.DiesOn(rule, day) <= today {
+			mv.dead++
+		} else if day < mv.day {
+			mv.day = day
 		}
 	}
-	if after.Slot == 0 && len(after.Kept) == 0 {
-		s.deleteID = true
-	} else {
-		s.putID = &after
-	}
-	return s, nil
+	mv.due = reg.DayStart(reg.DiesOn(rule, mv.day)).Unix()
+	return mv, uint64(len(days)) == mv.dead, nil
 }
 
 // daysOf returns the day of each entry under a ratchet that can still be read, and counts the

@@ -22,6 +22,7 @@ type DeepReport struct {
 	Destroyed uint64        `json:"destroyed"` // as the destruction entries count them
 	Members   uint64        `json:"members"`   // slots that hold keys
 	Keys      uint64        `json:"keys"`
+	Unchecked uint64        `json:"unchecked"` // disclosures that rest on entries which were destroyed since
 	Intact    bool          `json:"intact"`
 	Findings  []DeepFinding `json:"findings,omitempty"`
 }
@@ -123,7 +124,7 @@ func (c *deepCheck) run(ctx context.Context, progress func(done, total uint64)) 
 		}
 		for _, s := range page {
 			slots[s.Number] = slotOwner{s.Member.Path, s.Member.Ended}
-			if err := c.member(s.Number, s.Member); err != nil {
+			if err := c.member(s.Member); err != nil {
 				return err
 			}
 			from = s.Number + 1
@@ -196,12 +197,12 @@ func (c *deepCheck) topics() error {
 		name := t.name
 		k := keyring.MemberKey{Key: t.key}
 		mk := newMemberKey(&k)
-		err := c.each(mk, &k, func(index uint64, body []byte) {
+		err := c.each(mk, &k, func(e deepEntry) {
 			c.report.System++
 			if name == topicDestructions {
 				var d destructionBody
-				if err := decodeBody(body, &d); err != nil {
-					c.find("body_malformed", int64(index), err.Error())
+				if err := decodeBody(e.body, &d); err != nil {
+					c.find("body_malformed", int64(e.index), err.Error())
 					return
 				}
 				c.report.Destroyed += d.Entries
@@ -217,25 +218,42 @@ func (c *deepCheck) topics() error {
 	return nil
 }
 
-func (c *deepCheck) member(slot uint64, rec *keyring.Member) error {
+func (c *deepCheck) member(rec *keyring.Member) error {
 	c.report.Members++
+	m := &memberCheck{c: c, rec: rec, now: c.l.now(), reg: c.l.register.Load()}
 	for i := range rec.Keys {
 		c.report.Keys++
-		mk := newMemberKey(&rec.Keys[i])
-		err := c.each(mk, &rec.Keys[i], func(index uint64, body []byte) {
-			if _, err := consent.DecodeEvent(body); err != nil {
-				c.find("body_malformed", int64(index), err.Error())
+		k := &rec.Keys[i]
+		mk := newMemberKey(k)
+		held := keptEntries{key: k, name: mk.name}
+		err := c.each(mk, k, func(e deepEntry) {
+			event, err := consent.DecodeEvent(e.body)
+			if err != nil {
+				c.find("body_malformed", int64(e.index), err.Error())
+				return
 			}
+			held.add(e)
+			m.entries = append(m.entries, consent.MemberEntry{Index: e.index, RecordedAt: e.at, Key: mk.name, Event: event})
 		})
 		if err != nil {
 			return err
 		}
+		m.pastItsTime(&held)
 	}
+	m.rules()
 	return nil
 }
 
+// deepEntry is one entry that was opened.
+type deepEntry struct {
+	index uint64
+	at    time.Time
+	day   consent.Day // that it was sealed on
+	body  []byte
+}
+
 // each opens the entries of one key in order.
-func (c *deepCheck) each(mk *memberKey, k *keyring.MemberKey, f func(index uint64, body []byte)) error {
+func (c *deepCheck) each(mk *memberKey, k *keyring.MemberKey, f func(deepEntry)) error {
 	l := c.l
 	reg := l.register.Load()
 	for {
@@ -266,7 +284,8 @@ func (c *deepCheck) each(mk *memberKey, k *keyring.MemberKey, f func(index uint6
 			c.find("entry_malformed", int64(index), err.Error())
 			continue
 		}
-		body, _, err := l.openEntry(mk, k, reg.Day(time.UnixMilli(e.RecordedAtUnixMs)), e.Sealed)
+		at := time.UnixMilli(e.RecordedAtUnixMs)
+		body, day, err := l.openEntry(mk, k, reg.Day(at), e.Sealed)
 		if errors.Is(err, errExpired) {
 			continue
 		}
@@ -276,7 +295,7 @@ func (c *deepCheck) each(mk *memberKey, k *keyring.MemberKey, f func(index uint6
 			c.find("entry_does_not_open", int64(index), fmt.Sprintf("entry %d does not open with its own key: %v", index, err))
 			continue
 		}
-		f(index, body)
+		f(deepEntry{index, at, day, body})
 	}
 }
 

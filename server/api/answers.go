@@ -188,7 +188,6 @@ type Problem struct {
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 	Field     string `json:"field,omitempty"`
-	Reason    string `json:"reason,omitempty"` // of a refused disclosure: that of the decision
-	Rule      string `json:"rule,omitempty"`   // of a refusal by the rules: the requirement that it comes from
+	Reason    string `json:"reason,omitempty"`
 	RequestID string `json:"request_id"`
 }

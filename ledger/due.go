@@ -1,0 +1,194 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"consentledger/crypto/keyring"
+	"consentledger/ledger/consent"
+)
+
+// DueRow is something that somebody has to do by a time.
+type DueRow struct {
+	consent.DueItem
+	Member Ref // zero where no member is left
+}
+
+// maxDueMembers bounds one answer: each member in it is looked at, and that is recorded.
+const maxDueMembers = 1000
+
+// Due lists what has to be done within a time, what is late included, earliest first. more says
+// that the list was cut: there is more once what is in it is done. Each member that it names is
+// recorded as looked at first.
+func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Duration) (rows []DueRow, more bool, err error) {
+	if !who.May(ActOffice) {
+		return nil, false, ErrForbidden
+	}
+	lk.What = "due"
+	until := l.now().Add(within)
+	for _, item := range l.asks.due(until) {
+		rows = append(rows, DueRow{DueItem: item})
+	}
+	named := 0
+	var waiting []*Pending
+	for from := uint64(0); ; {
+		slots, err := l.keys.Tasks(0, until.Unix(), from, sweepBatch)
+		if err != nil {
+			return nil, false, l.damaged(err)
+		}
+		if len(slots) == 0 {
+			break
+		}
+		for _, slot := range slots {
+			from = slot + 1
+			items, member, path, err := l.dueOf(ctx, slot, until)
+			if err != nil {
+				return nil, false, err
+			}
+			if len(items) == 0 {
+				continue
+			}
+			if named == maxDueMembers {
+				more = true
+				break
+			}
+			named++
+			p, err := l.recordLook(ctx, who, path, slot, lk, nil)
+			if errors.Is(err, ErrUnknownMember) {
+				continue // gone meanwhile
+			}
+			if err != nil {
+				return nil, false, err
+			}
+			waiting = append(waiting, p)
+			for _, item := range items {
+				rows = append(rows, DueRow{item, member})
+			}
+		}
+		if more {
+			break
+		}
+	}
+	for _, p := range waiting {
+		if _, err := p.Wait(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b DueRow) int { return a.At.Compare(b.At) })
+	return rows, more, nil
+}
+
+func (l *Ledger) dueOf(ctx context.Context, slot uint64, until time.Time) (items []consent.DueItem, ref Ref, path keyring.IDPath, err error) {
+	rec, err := l.keys.Member(slot)
+	if err != nil || rec == nil {
+		return nil, ref, path, l.damaged(err)
+	}
+	path, ref = rec.Path, l.refs.ref(slot, rec.Nonce)
+	err = l.readSlot(ctx, path, slot, func(m *member, now time.Time) error {
+		items = l.register.Load().Due(m.fold, m.states(), now, until)
+		return nil
+	})
+	if errors.Is(err, ErrUnknownMember) {
+		err = nil
+	}
+	return items, ref, path, err
+}
+
+// BreachAsk says what leaked.
+type BreachAsk struct {
+	Members []Ref // absent: anybody
+	consent.BreachQuery
+}
+
+// BreachRow is one member whose data is affected.
+type BreachRow struct {
+	Member  Ref
+	Items   []string
+	Entries []uint64 // the records that show it
+}
+
+// Breach reports every member whose data is affected, living or ended. Each is recorded as looked
+// at before emit is called with them. It works in bounded batches, and takes as long as there are
+// members, unless some are named.
+func (l *Ledger) Breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, emit func(BreachRow) error) error {
+	if !who.May(ActOffice) {
+		return ErrForbidden
+	}
+	lk.What = "breach"
+	if len(q.Members) > 0 {
+		var slots []keyring.Slot
+		for _, ref := range q.Members {
+			_, slot, _, err := l.resolve(ref)
+			if errors.Is(err, ErrUnknownMember) {
+				continue // nothing of them is left to be affected
+			}
+			if err != nil {
+				return err
+			}
+			rec, err := l.keys.Member(slot)
+			if err != nil {
+				return l.damaged(err)
+			}
+			if rec != nil {
+				slots = append(slots, keyring.Slot{Number: slot, Member: rec})
+			}
+		}
+		return l.breachOf(ctx, who, lk, q, slots, emit)
+	}
+	for from := uint64(0); ; {
+		slots, err := l.keys.Slots(from, sweepBatch)
+		if err != nil {
+			return l.damaged(err)
+		}
+		if err := l.breachOf(ctx, who, lk, q, slots, emit); err != nil {
+			return err
+		}
+		if len(slots) < sweepBatch {
+			return nil
+		}
+		from = slots[len(slots)-1].Number + 1
+	}
+}
+
+func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk, slots []keyring.Slot, emit func(BreachRow) error) error {
+	var rows []BreachRow
+	var waiting []*Pending
+	for _, s := range slots {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row := BreachRow{Member: l.refs.ref(s.Number, s.Member.Nonce)}
+		err := l.readSlot(ctx, s.Member.Path, s.Number, func(m *member, _ time.Time) error {
+			entries, err := l.memberEntries(m)
+			if err == nil {
+				row.Items, row.Entries = consent.Breach(entries, &q.BreachQuery)
+			}
+			return err
+		})
+		if errors.Is(err, ErrUnknownMember) || err == nil && len(row.Entries) == 0 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p, err := l.recordLook(ctx, who, s.Member.Path, s.Number, lk, nil)
+		if errors.Is(err, ErrUnknownMember) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		rows, waiting = append(rows, row), append(waiting, p)
+	}
+	for i, p := range waiting {
+		if _, err := p.Wait(ctx); err != nil {
+			return err
+		}
+		if err := emit(rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

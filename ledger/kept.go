@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"consentledger/ledger/consent"
+)
+
+// KeptData is what is kept apart of a member on one ground.
+type KeptData struct {
+	State   State      // withdrawn or dormant
+	Class   string     // the retention class that is the ground
+	Basis   string     // the law that it cites; empty for what lives until an event
+	Until   *time.Time // nil where an event decides
+	Entries []HistoryRow
+}
+
+// Kept returns what one retention class holds of a member who has withdrawn or is dormant. The
+// class is the ground: nothing that another law keeps is shown for it. The look is recorded first,
+// with the ground.
+func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground string) (out KeptData, err error) {
+	if !who.May(ActOffice) {
+		return out, ErrForbidden
+	}
+	path, slot, _, err := l.resolve(ref)
+	if err != nil {
+		return out, err
+	}
+	reg := l.register.Load()
+	check := func(m *member, now time.Time) error {
+		out.State = StateWithdrawn
+		if m.apart == 0 {
+			if _, dormant := reg.DormantSince(m.fold, now); !dormant {
+				return &consent.Refusal{
+					Kind: consent.Conflict, Code: "not_kept_apart",
+					Message: "the member is active, and nothing of them is kept apart; use the ordinary calls",
+				}
+			}
+			out.State = StateDormant
+		}
+		if !slices.ContainsFunc(m.keys, func(k *memberKey) bool { return k.count > k.expired && k.name.Class.Name() == ground }) {
+			return ErrUnknownGround
+		}
+		return nil
+	}
+	lk.What = "kept:" + ground
+	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
+	if err != nil {
+		return out, err
+	}
+	if _, err := pending.Wait(ctx); err != nil {
+		return out, err
+	}
+	err = l.readSlot(ctx, path, slot, func(m *member, now time.Time) error {
+		all, _, err := l.openMember(m.rec)
+		if err != nil {
+			return err
+		}
+		out.Class = ground
+		for i, k := range m.keys {
+			if k.name.Class.Name() != ground {
+				continue
+			}
+			rule, _ := reg.Rule(k.name.Class)
+			out.Basis = rule.Basis
+			if due := m.rec.Keys[i].DueAt(); due != 0 {
+				if at := unixTime(due).UTC(); out.Until == nil || at.After(*out.Until) {
+					out.Until = &at
+				}
+			}
+		}
+		for _, e := range slices.Backward(all) {
+			if e.Class == ground {
+				out.Entries = append(out.Entries, e.HistoryRow)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Export returns everything of one member. The look is recorded first, and is in it.
+func (l *Ledger) Export(ctx context.Context, who Caller, ref Ref, lk Look) (out *consent.Export, err error) {
+	lk.What = "export"
+	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
+		reg := l.register.Load()
+		if _, dormant := reg.DormantSince(m.fold, now); dormant {
+			return ErrDormant
+		}
+		entries, err := l.memberEntries(m)
+		if err != nil {
+			return err
+		}
+		out = reg.NewExport(l.id.Origin, ref.String(), entries, m.fold, now)
+		return nil
+	})
+	return out, err
+}
+
+// memberEntries opens all that can still be read of a membership, in order.
+func (l *Ledger) memberEntries(m *member) ([]consent.MemberEntry, error) {
+	all, _, err := l.openMember(m.rec)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]consent.MemberEntry, len(all))
+	for i, e := range all {
+		out[i] = e.memberEntry()
+	}
+	return out, nil
+}
+
+func (e *opened) memberEntry() consent.MemberEntry {
+	return consent.MemberEntry{Index: e.Index, LeafHash: e.LeafHash, RecordedAt: e.RecordedAt, Key: e.key, Event: e.Event}
+}

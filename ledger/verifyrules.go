@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"consentledger/crypto/keyring"
+	"consentledger/ledger/consent"
+)
+
+// Beside whether everything opens, verify --deep asks whether what is there may be there: each
+// disclosure must have been covered when it was made, and nothing may be kept beyond its time.
+
+// lateAfter is how long after its time something may still be there: what is due is looked for
+// every hour, unless the ledger was told otherwise.
+const lateAfter = defaultSweepEvery + 5*time.Minute
+
+// memberCheck holds one membership to the rules.
+type memberCheck struct {
+	c       *deepCheck
+	rec     *keyring.Member
+	reg     *consent.Register
+	now     time.Time
+	entries []consent.MemberEntry
+}
+
+// keptEntries is what one key holds: its first entry, and of a ratchet the first of each day.
+type keptEntries struct {
+	key  *keyring.MemberKey
+	name consent.KeyName
+	any  bool
+	of   []deepEntry
+}
+
+func (k *keptEntries) add(e deepEntry) {
+	if k.any && (!k.key.Ratchet || k.of[len(k.of)-1].day == e.day) {
+		return
+	}
+	k.any = true
+	e.body = nil
+	k.of = append(k.of, e)
+}
+
+// pastItsTime finds what should have been destroyed by now.
+func (m *memberCheck) pastItsTime(k *keptEntries) {
+	limit := m.now.Add(-max(lateAfter, m.c.l.o.SweepEvery+5*time.Minute))
+	if !k.any || k.key.NotBefore != 0 && k.key.NotBefore > limit.Unix() {
+		return
+	}
+	rule, ok := m.reg.Rule(k.name.Class)
+	if !ok {
+		m.c.find("class_unknown", int64(k.of[0].index), fmt.Sprintf("no policy has the class of entry %d", k.of[0].index))
+		return
+	}
+	if rule.Ratchet() {
+		for _, e := range k.of {
+			if dies := m.reg.DayStart(m.reg.DiesOn(rule, e.day)); dies.Before(limit) {
+				m.late(e.index, dies)
+			}
+		}
+		return
+	}
+	due := k.key.DueAt()
+	switch {
+	case due != 0 && due < limit.Unix():
+		m.late(k.of[0].index, time.Unix(due, 0))
+	case due == 0 && m.rec.Ended && rule.Until != consent.UntilDelivery && rule.Until != consent.UntilEventEnd:
+		m.c.find("kept_past_its_time", int64(k.of[0].index), fmt.Sprintf(
+			"entry %d is still readable, though its class ended with the membership", k.of[0].index))
+	}
+}
+
+func (m *memberCheck) late(index uint64, due time.Time) {
+	m.c.find("kept_past_its_time", int64(index), fmt.Sprintf(
+		"entry %d is still readable and should have been destroyed by %s: start the server, it destroys what is due", index, due.UTC().Format(time.RFC3339)))
+}
+
+// rules holds each disclosure to what allowed it when it was made.
+func (m *memberCheck) rules() {
+	slices.SortFunc(m.entries, func(a, b consent.MemberEntry) int {
+		if a.Index < b.Index {
+			return -1
+		}
+		return 1
+	})
+	findings, unchecked := m.reg.Audit(m.entries, m.destroyed)
+	for _, f := range findings {
+		m.c.find(f.Code, int64(f.Index), f.What)
+	}
+	m.c.report.Unchecked += uint64(unchecked)
+}
+
+// destroyed says whether nobody can read an entry any more: none of the keys so far has claimed it,
+// and none of this member does.
+func (m *memberCheck) destroyed(index uint64) bool {
+	return index < m.c.size && m.c.seen[index/64]&(1<<(index%64)) == 0
+}
