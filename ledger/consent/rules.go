@@ -87,9 +87,9 @@ var ruleOfCode = map[string]string{
 
 	"item_suspended": "B4",
 
-	"notice_too_short": "B6", "policy_version_exists": "B6", "policy_version_not_newer": "B6",
+	"needs_policy_version": "B6", "notice_too_short": "B6", "policy_version_exists": "B6", "policy_version_not_newer": "B6",
 
-	"duplicate_recipient": "B7", "recipient_not_allowed": "B7", "recipient_not_for_purpose": "B7",
+	"duplicate_recipient": "B7", "recipient_id_taken": "B7", "recipient_not_allowed": "B7", "recipient_not_for_purpose": "B7",
 	"recipient_not_registered": "B7", "unknown_recipient": "B7",
 
 	"form_not_available": "B8", "member_id_not_allowed": "B8",
