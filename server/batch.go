@@ -90,7 +90,7 @@ func postBatch(x *exchange) *problem {
 		return problemOf(ledger.ErrClosed)
 	}
 	b := &batch{
-		x: x, rc: http.NewResponseController(x.w), own: semaphore.NewWeighted(linesInFlight),
+		x: x, lang: languageOf(x.r.Header["Accept-Language"]), rc: http.NewResponseController(x.w), own: semaphore.NewWeighted(linesInFlight),
 		order: make(chan *block, blocksInFlight), settling: make(chan *block, blocksInFlight), tokens: make(chan struct{}, blocksInFlight),
 	}
 	if err := b.rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -102,6 +102,7 @@ func postBatch(x *exchange) *problem {
 	defer b.cancel()
 	h := x.w.Header()
 	h["Content-Type"], h["Cache-Control"] = ndjsonType, noStore
+	h["Content-Language"] = []string{b.lang}
 	h["X-Accel-Buffering"] = []string{"no"} // nginx would hold the answers back
 	x.status = http.StatusOK
 	b.run()
@@ -113,6 +114,7 @@ func postBatch(x *exchange) *problem {
 
 type batch struct {
 	x      *exchange
+	lang   string // in which problems are told
 	rc     *http.ResponseController
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -230,9 +232,7 @@ func (b *batch) read() *problem {
 		case err != nil && b.x.s.stopping():
 			return newProblem("shutting_down", "", "The server stops. This line and those after it were not read; send them again.")
 		case err != nil:
-			p := bodyProblem(err)
-			p.detail += " This line and those after it were not read."
-			return p
+			return bodyProblem(err).also("This line and those after it were not read.")
 		}
 	}
 }
@@ -242,7 +242,7 @@ func (b *batch) cut(bl *block, from, to int) {
 	l := line{from: from, to: to}
 	worker := 0
 	if to-from > maxLineBytes {
-		l.refused = newProblem("line_too_large", "", "Send at most "+itoa(maxLineBytes)+" bytes a line.")
+		l.refused = newProblem("line_too_large", "", "Send at most %d bytes a line.", maxLineBytes)
 	} else {
 		var member uint32
 		l.kind, member = peek(bl.buf[from:to])
@@ -399,7 +399,7 @@ func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer) []
 	out = strconv.AppendInt(out, int64(number), 10)
 	out = append(out, ',')
 	if l.refused != nil {
-		out = l.refused.appendTo(out, b.x.id)
+		out = l.refused.appendTo(out, b.x.id, b.lang)
 	} else {
 		out = append(out, `"status":201,`...)
 		out = appendAnswer(out, l.call, a)

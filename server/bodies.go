@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"consentledger/ledger/consent"
 	"consentledger/server/api"
@@ -53,9 +51,6 @@ func consentOf(in *api.Consent) (c *consent.Consent, p *problem) {
 	}
 	if c.Member, p = memberID(in.MemberID); p != nil {
 		return nil, p
-	}
-	if len(in.Decisions) == 0 {
-		return nil, newProblem("invalid_value", "decisions", "Send at least one decision.")
 	}
 	c.Decisions = make([]consent.Decision, len(in.Decisions))
 	for i, d := range in.Decisions {
@@ -129,9 +124,6 @@ func correctionOf(in *api.Correction) (c *consent.Correction, p *problem) {
 	if c.Member, p = memberID(in.MemberID); p != nil {
 		return nil, p
 	}
-	if len(in.Changes) == 0 {
-		return nil, newProblem("invalid_value", "changes", "Name at least one item.")
-	}
 	for i, ch := range in.Changes {
 		c.Changes[i] = consent.Change(ch)
 	}
@@ -176,9 +168,6 @@ func disclosureOf(in *api.Disclosure) (d *consent.Disclosure, p *problem) {
 	default:
 		return nil, newProblem("invalid_value", "form", "Send identified, pseudonymised or anonymised, or leave it out.")
 	}
-	if len(in.Items) == 0 {
-		return nil, newProblem("invalid_value", "items", "Name at least one item.")
-	}
 	d.OccurredAt, p = timestamp("occurred_at", in.OccurredAt, true)
 	return d, p
 }
@@ -211,13 +200,16 @@ func memberID(s string) (consent.MemberID, *problem) {
 	}
 	id, err := consent.ParseMemberID(s)
 	if err != nil {
-		detail := "Send 1 to 256 bytes of UTF-8 in normalization form C, without control or invisible characters."
-		for _, known := range []error{consent.ErrMemberIDLength, consent.ErrMemberIDUTF8, consent.ErrMemberIDNFC, consent.ErrMemberIDCharacter} {
-			if errors.Is(err, known) {
-				detail = known.Error() + "."
-			}
+		p := newProblem("invalid_member_id", "member_id", "Send 1 to 256 bytes of UTF-8 in normalization form C, without control or invisible characters.")
+		switch {
+		case errors.Is(err, consent.ErrMemberIDLength):
+			p.also("What was sent is longer.")
+		case errors.Is(err, consent.ErrMemberIDNFC):
+			p.also("What was sent is in another form: normalise it before it is used anywhere.")
+		case errors.Is(err, consent.ErrMemberIDCharacter):
+			p.also("What was sent holds such a character.")
 		}
-		return consent.MemberID{}, newProblem("invalid_member_id", "member_id", detail)
+		return consent.MemberID{}, p
 	}
 	return id, nil
 }
@@ -263,17 +255,4 @@ func digestOf(s string) ([]byte, *problem) {
 		return nil, newProblem("invalid_digest", "shown_digest", "Send the SHA-256 of what was shown as 64 lower-case hex digits.")
 	}
 	return b, nil
-}
-
-// isText says whether s is UTF-8 that holds no control characters.
-func isText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return false
-		}
-	}
-	return true
 }

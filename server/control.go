@@ -41,7 +41,7 @@ func controlLog(x *exchange) *problem {
 	}
 	if q.Has("limit") {
 		if limit, err = decimal(q.Get("limit")); err != nil || limit < 1 || limit > maxLogEntries {
-			return newProblem("invalid_parameter", "limit", "Send a number from 1 to "+itoa(maxLogEntries)+".")
+			return newProblem("invalid_parameter", "limit", "Send a number from 1 to %d.", maxLogEntries)
 		}
 	}
 	if from >= x.s.book.Size() {
@@ -110,6 +110,6 @@ func controlVerifyDeep(x *exchange) *problem {
 			return nil
 		}
 	}
-	line(append(x.problemOf(err).appendTo([]byte{'{'}, x.id), '}'))
+	line(append(x.problemOf(err).appendTo([]byte{'{'}, x.id, english), '}'))
 	return nil
 }

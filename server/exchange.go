@@ -28,6 +28,8 @@ type route struct {
 	stream        bool          // the handler reads the body itself, piece by piece
 	long          bool          // takes as long as the ledger is large
 	look          bool          // needs Access-Reason
+	ground        bool          // needs Access-Ground
+	offers        [][]string    // the media types of which Accept picks one, the preferred first; none: Accept is not asked
 	query         []string      // the query parameters that it has
 	handle        func(*exchange) *problem
 }
@@ -41,9 +43,11 @@ type exchange struct {
 	params httprouter.Params
 	caller ledger.Caller
 	look   ledger.Look
-	id     string // request id
-	body   []byte // the whole of it, except of streams
-	out    []byte // for the answer
+	ground string
+	offer  []string // of rt.offers, as the header that the answer has
+	id     string   // request id
+	body   []byte   // the whole of it, except of streams
+	out    []byte   // for the answer
 	tracked
 }
 
@@ -62,8 +66,8 @@ var exchanges = sync.Pool{New: func() any {
 	return &exchange{body: make([]byte, 0, 4<<10), out: make([]byte, 0, 1<<10)}
 }}
 
-// serve decides, in the order of the contract: 401, 403 (the role), 501, 415,
-// 413, 400 of headers and query; 404 and 405 were decided by the router. The
+// serve decides, in the order of the contract: 401, 403 (the role), 501, 406,
+// 415, 413, 400 of headers and query; 404 and 405 were decided by the router. The
 // handler goes on with 400 of the body, 404, 409 and the rules.
 func (s *Server) serve(rt *route, local bool, w http.ResponseWriter, r *http.Request, params httprouter.Params) {
 	x := exchanges.Get().(*exchange)
@@ -147,6 +151,11 @@ func (x *exchange) admit(local bool) *problem {
 	if _, there := r.Header["Idempotency-Key"]; there && rt.writes {
 		return newProblem("idempotency_not_available", "Idempotency-Key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the call without the header.")
 	}
+	if rt.offers != nil {
+		if x.offer = pick(r.Header["Accept"], rt.offers); x.offer == nil {
+			return newProblem("not_acceptable", "Accept", "Leave Accept out, or name one of these: %s.", names(rt.offers))
+		}
+	}
 	if rt.media != "" {
 		if p := x.mediaType(); p != nil {
 			return p
@@ -165,7 +174,12 @@ func (x *exchange) admit(local bool) *problem {
 		return p
 	}
 	if rt.look {
-		return x.accessReason()
+		if p := x.accessReason(); p != nil {
+			return p
+		}
+	}
+	if rt.ground {
+		return x.accessGround()
 	}
 	return nil
 }
@@ -235,7 +249,7 @@ func (x *exchange) mediaType() *problem {
 			}
 		}
 	}
-	return newProblem("unsupported_media_type", "Content-Type", "Send `Content-Type: "+x.rt.media+"`.")
+	return newProblem("unsupported_media_type", "Content-Type", "Send `Content-Type: %s`.", x.rt.media)
 }
 
 func (x *exchange) readBody() *problem {
@@ -285,7 +299,7 @@ func (x *exchange) readAll(limit int) error {
 }
 
 func tooLarge(limit int) *problem {
-	return newProblem("body_too_large", "", "Send at most "+itoa(limit)+" bytes.")
+	return newProblem("body_too_large", "", "Send at most %d bytes.", limit)
 }
 
 func bodyProblem(err error) *problem {
@@ -302,10 +316,6 @@ func (x *exchange) checkQuery() *problem {
 	if x.r.URL.RawQuery == "" || x.rt.public {
 		return nil
 	}
-	detail := "This call has no query parameters."
-	if len(x.rt.query) > 0 {
-		detail = "The parameters are, each at most once: " + strings.Join(x.rt.query, ", ") + "."
-	}
 	query, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil { // what cannot be read would otherwise count as not there
 		return newProblem("invalid_parameter", "", "The query is not what a URL may hold: write two hexadecimal digits after each %, and & between parameters.")
@@ -317,24 +327,11 @@ next:
 				continue next
 			}
 		}
-		return newProblem("unknown_parameter", "", detail)
+		if len(x.rt.query) == 0 {
+			return newProblem("unknown_parameter", "", "This call has no query parameters.")
+		}
+		return newProblem("unknown_parameter", "", "The parameters are, each at most once: %s.", strings.Join(x.rt.query, ", "))
 	}
-	return nil
-}
-
-const maxReasonBytes = 1000
-
-// accessReason reads why personal data is looked at: UTF-8 text, as it is, in one header.
-func (x *exchange) accessReason() *problem {
-	const name = "Access-Reason"
-	values := x.r.Header[name]
-	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
-		return newProblem("access_reason_missing", name, "Say in the header Access-Reason why you look at this member's data; it is recorded.")
-	}
-	if len(values) != 1 || len(values[0]) > maxReasonBytes || !isText(values[0]) {
-		return newProblem("access_reason_invalid", name, "Send one Access-Reason of 1 to 1000 bytes of UTF-8 without control characters.")
-	}
-	x.look.Reason = values[0]
 	return nil
 }
 
@@ -344,7 +341,7 @@ func (x *exchange) refuse(p *problem) {
 	case "busy", "too_many_batches", "shutting_down":
 		x.expected = true
 	}
-	p.write(x.w, x.id)
+	p.write(x.w, x.id, languageOf(x.r.Header["Accept-Language"]))
 }
 
 // answer sends x.out as JSON.
@@ -387,9 +384,17 @@ func problemOf(err error) *problem {
 	case errors.Is(err, ledger.ErrUncertain):
 		return newProblem("outcome_unknown", "", outcomeUnknown)
 	case errors.As(err, &refusal):
-		return &problem{status: refusal.Kind.Status(), code: refusal.Code, title: "Refused by the rules", detail: refusal.Message, field: refusal.Field, reason: refusal.Reason}
+		return refusedBy(refusal)
 	case errors.Is(err, ledger.ErrUnknownMember):
 		return newProblem("unknown_member", "", "No such member is on record. A consent with `enrol: true` records a new one.")
+	case errors.Is(err, ledger.ErrWithdrawn):
+		return newProblem("member_withdrawn", "", "The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.")
+	case errors.Is(err, ledger.ErrDormant):
+		return newProblem("member_dormant", "", "The member is dormant, and what is recorded of them is kept apart. POST /v1/reactivations when they come back; until then the officer reads it with GET /v1/members/{ref}/kept.")
+	case errors.Is(err, ledger.ErrUnknownHold):
+		return newProblem("unknown_hold", "", "The member has no hold of this id that is in force.")
+	case errors.Is(err, ledger.ErrUnknownGround):
+		return newProblem("ground_not_kept", "Access-Ground", "Nothing of this member is kept on that ground. Name the retention class whose law keeps it, as the withdrawal's `kept` did.")
 	case errors.Is(err, ledger.ErrUnknownEntry):
 		return newProblem("unknown_entry", "", "There is no entry of this index.")
 	case errors.Is(err, ledger.ErrUnknownKey):

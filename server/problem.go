@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"strconv"
+
+	"consentledger/ledger/consent"
 )
 
 // A problem is an answer that is not a success: RFC 9457 with a stable code.
@@ -11,121 +13,109 @@ import (
 type problem struct {
 	status     int
 	code       string
-	title      string
-	detail     string // what is wrong, and what to do
-	field      string // the field at fault, as decisions[0].purpose, or the header's name
-	reason     string // for a refused disclosure: the reason of the decision
-	retryAfter int    // seconds; 0: none
+	detail     []said           // what is wrong, and what to do
+	refusal    *consent.Refusal // of the rules: it says itself what is wrong
+	field      string           // the field at fault, as decisions[0].purpose, or the header's name
+	retryAfter int              // seconds; 0: none
 }
 
 func (p *problem) Error() string { return p.code }
 
-// newProblem makes a problem of a code in the table of codes.
-func newProblem(code, field, detail string) *problem {
+// newProblem makes a problem of a code in the table of codes. The detail is a
+// format of package fmt if there are args.
+func newProblem(code, field, detail string, args ...any) *problem {
 	k, ok := codes[code]
 	if !ok {
 		k = codes["internal_error"]
 	}
-	return &problem{status: k.status, code: code, title: k.title, detail: detail, field: field, retryAfter: k.retryAfter}
+	return &problem{status: k.status, code: code, detail: say(detail, args...), field: field, retryAfter: k.retryAfter}
 }
 
-type codeKind struct {
-	status     int
-	title      string
-	retryAfter int
+// also adds a sentence to the detail.
+func (p *problem) also(detail string, args ...any) *problem {
+	p.detail = append(p.detail, say(detail, args...)...)
+	return p
 }
 
-// codes are the server's own. The rules' codes come with the refusals of ledger/consent.
-var codes = map[string]codeKind{
-	"no_such_route":      {status: http.StatusNotFound, title: "No such route"},
-	"method_not_allowed": {status: http.StatusMethodNotAllowed, title: "Method not allowed"},
-	"unauthorized":       {status: http.StatusUnauthorized, title: "A valid API key is needed"},
-	"role_not_allowed":   {status: http.StatusForbidden, title: "The key's role does not allow this"},
+// refusedBy is the problem that a rule's refusal is.
+func refusedBy(r *consent.Refusal) *problem {
+	return &problem{status: r.Kind.Status(), code: r.Code, field: r.Field, refusal: r}
+}
 
-	"idempotency_not_available": {status: http.StatusNotImplemented, title: "Idempotency keys are not available"},
-	"unsupported_media_type":    {status: http.StatusUnsupportedMediaType, title: "Unsupported media type"},
-	"unsupported_encoding":      {status: http.StatusUnsupportedMediaType, title: "Unsupported content encoding"},
-	"body_too_large":            {status: http.StatusRequestEntityTooLarge, title: "The body is too large"},
-	"line_too_large":            {status: http.StatusRequestEntityTooLarge, title: "The line is too large"},
+// rule is the row of the requirements that the problem comes from, if any.
+func (p *problem) rule() string {
+	if p.refusal != nil {
+		return p.refusal.Rule()
+	}
+	return codes[p.code].rule
+}
 
-	"empty_body":            {status: http.StatusBadRequest, title: "The body is empty"},
-	"incomplete_body":       {status: http.StatusBadRequest, title: "The body did not arrive whole"},
-	"malformed_json":        {status: http.StatusBadRequest, title: "Malformed JSON"},
-	"trailing_data":         {status: http.StatusBadRequest, title: "Data after the JSON value"},
-	"invalid_utf8":          {status: http.StatusBadRequest, title: "Invalid UTF-8"},
-	"lone_surrogate":        {status: http.StatusBadRequest, title: "Half of a surrogate pair"},
-	"duplicate_field":       {status: http.StatusBadRequest, title: "Duplicate field"},
-	"unknown_field":         {status: http.StatusBadRequest, title: "Unknown field"},
-	"wrong_case_field":      {status: http.StatusBadRequest, title: "Field name in the wrong case"},
-	"missing_field":         {status: http.StatusBadRequest, title: "Missing field"},
-	"wrong_type":            {status: http.StatusBadRequest, title: "Value of the wrong type"},
-	"null_value":            {status: http.StatusBadRequest, title: "null where a value belongs"},
-	"empty_value":           {status: http.StatusBadRequest, title: "Empty where a value belongs"},
-	"nesting_too_deep":      {status: http.StatusBadRequest, title: "Nested too deep"},
-	"not_an_integer":        {status: http.StatusBadRequest, title: "Not an integer"},
-	"number_out_of_range":   {status: http.StatusBadRequest, title: "Number out of range"},
-	"invalid_value":         {status: http.StatusBadRequest, title: "Invalid value"},
-	"invalid_member_id":     {status: http.StatusBadRequest, title: "Invalid member id"},
-	"invalid_time":          {status: http.StatusBadRequest, title: "Invalid time"},
-	"invalid_date":          {status: http.StatusBadRequest, title: "Invalid date"},
-	"invalid_digest":        {status: http.StatusBadRequest, title: "Invalid digest"},
-	"unknown_parameter":     {status: http.StatusBadRequest, title: "Unknown query parameter"},
-	"invalid_parameter":     {status: http.StatusBadRequest, title: "Invalid query parameter"},
-	"access_reason_missing": {status: http.StatusBadRequest, title: "Access-Reason is missing"},
-	"access_reason_invalid": {status: http.StatusBadRequest, title: "Access-Reason is invalid"},
+func (p *problem) titleIn(lang string) string {
+	k := codes[p.code]
+	if p.refusal != nil {
+		k = codeKind{title: "Refused by the rules", korean: "규칙에 따라 거부됨"}
+		if row := p.rule(); row != "" {
+			k.title = "Refused by rule " + row + ": " + consent.RuleWords(row, english)
+			k.korean = "규칙 " + row + "에 따라 거부됨: " + consent.RuleWords(row, korean)
+		}
+	}
+	if lang == korean {
+		return k.korean
+	}
+	return k.title
+}
 
-	"unknown_member": {status: http.StatusNotFound, title: "Unknown member"},
-	"unknown_entry":  {status: http.StatusNotFound, title: "No such entry"},
-	"unknown_key":    {status: http.StatusNotFound, title: "No such API key"},
-	"unknown_tile":   {status: http.StatusNotFound, title: "No such tile"},
-	"no_checkpoint":  {status: http.StatusNotFound, title: "No checkpoint yet"},
-
-	"request_timeout":  {status: http.StatusRequestTimeout, title: "The request came too slowly"},
-	"busy":             {status: http.StatusServiceUnavailable, title: "Too many writes are waiting", retryAfter: 1},
-	"too_many_batches": {status: http.StatusServiceUnavailable, title: "Too many batches are running", retryAfter: 5},
-	"read_only":        {status: http.StatusServiceUnavailable, title: "The ledger has stopped writing", retryAfter: 60},
-	"shutting_down":    {status: http.StatusServiceUnavailable, title: "The server is shutting down", retryAfter: 5},
-	"outcome_unknown":  {status: http.StatusInternalServerError, title: "It is not known whether this was recorded"},
-	"internal_error":   {status: http.StatusInternalServerError, title: "Something went wrong inside the server"},
+func (p *problem) detailIn(lang string) string {
+	if p.refusal != nil {
+		return p.refusal.In(lang)
+	}
+	return sayAll(p.detail, lang)
 }
 
 func (f *fault) problem() *problem {
-	return newProblem(f.code, f.path, f.detail+" (At byte "+strconv.Itoa(f.offset)+".)")
+	p := newProblem(f.code, f.path, "")
+	p.detail = f.detail
+	return p.also("(At byte %d.)", f.offset)
 }
 
 // appendTo appends the members of the problem without braces, so that a line of a batch can hold them too.
-func (p *problem) appendTo(b []byte, requestID string) []byte {
+func (p *problem) appendTo(b []byte, requestID, lang string) []byte {
 	b = append(b, `"type":"urn:consentledger:problem:`...)
 	b = append(b, p.code...)
 	b = append(b, `","title":`...)
-	b = appendString(b, p.title)
+	b = appendString(b, p.titleIn(lang))
 	b = append(b, `,"status":`...)
 	b = strconv.AppendInt(b, int64(p.status), 10)
 	b = append(b, `,"code":`...)
 	b = appendString(b, p.code)
 	b = append(b, `,"detail":`...)
-	b = appendString(b, p.detail)
+	b = appendString(b, p.detailIn(lang))
 	if p.field != "" {
 		b = append(b, `,"field":`...)
 		b = appendString(b, p.field)
 	}
-	if p.reason != "" {
+	if p.refusal != nil && p.refusal.Reason != "" {
 		b = append(b, `,"reason":`...)
-		b = appendString(b, p.reason)
+		b = appendString(b, p.refusal.Reason)
+	}
+	if rule := p.rule(); rule != "" {
+		b = append(b, `,"rule":`...)
+		b = appendString(b, rule)
 	}
 	b = append(b, `,"request_id":`...)
 	return appendString(b, requestID)
 }
 
-func (p *problem) write(w http.ResponseWriter, requestID string) {
+func (p *problem) write(w http.ResponseWriter, requestID, lang string) {
 	h := w.Header()
 	h["Content-Type"] = problemType
+	h["Content-Language"] = []string{lang}
 	h["Cache-Control"] = noStore
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	b := append(make([]byte, 0, 512), '{')
-	b = append(p.appendTo(b, requestID), '}', '\n')
+	b = append(p.appendTo(b, requestID, lang), '}', '\n')
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(p.status)
 	_, _ = w.Write(b)

@@ -62,7 +62,7 @@ func getHistory(x *exchange) *problem {
 		if q.Has("limit") {
 			n, err := decimal(q.Get("limit"))
 			if err != nil || n < 1 || n > maxHistoryRows {
-				return newProblem("invalid_parameter", "limit", "Send a number from 1 to "+itoa(maxHistoryRows)+".")
+				return newProblem("invalid_parameter", "limit", "Send a number from 1 to %d.", maxHistoryRows)
 			}
 			limit = int(n)
 		}

@@ -71,10 +71,10 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 		}
 	}
 	refuse := func(code, detail string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			id := s.requestID()
 			w.Header()["X-Request-Id"] = []string{id}
-			newProblem(code, "", detail).write(w, id)
+			newProblem(code, "", detail).write(w, id, languageOf(r.Header["Accept-Language"]))
 		})
 	}
 	notFound := refuse("no_such_route", "There is nothing at this path; API.md lists the routes. Paths are case-sensitive, without a trailing slash or percent-encoding.")

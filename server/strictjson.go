@@ -20,15 +20,6 @@ import (
 	"unicode/utf8"
 )
 
-// This file is the strict scan that stands in front of encoding/json, which by
-// itself takes duplicate keys, keys in another case, invalid UTF-8 and lone
-// surrogates (RFC 8259 calls their meaning unpredictable, RFC 7493 forbids
-// them). It goes when encoding/json/v2, which refuses all of these, is stable.
-//
-// It reads the bytes once, against the shape of the Go type that they will be
-// decoded into, and allocates only to describe a fault. What it accepts,
-// encoding/json accepts, with the same meaning.
-
 const (
 	maxDepth   = 32
 	maxSafeInt = 1<<53 - 1 // RFC 7493 section 2.2: beyond it a receiver may lose digits
@@ -39,7 +30,7 @@ type fault struct {
 	code   string
 	path   string // names of our own, and array positions
 	offset int    // of the byte at fault
-	detail string
+	detail []said
 }
 
 type kind uint8
@@ -141,14 +132,14 @@ func (s *shape) decode(b []byte, out any) *fault {
 	c := scan{b: b}
 	c.space()
 	if c.i == len(b) {
-		return &fault{code: "empty_body", offset: c.i, detail: "There is no JSON here; send " + s.kind.String() + "."}
+		return &fault{code: "empty_body", offset: c.i, detail: say("There is no JSON here; send %s.", s.kind.String())}
 	}
 	if f := c.value(s, reflect.ValueOf(out).Elem()); f != nil {
 		return f
 	}
 	c.space()
 	if c.i != len(b) {
-		return &fault{code: "trailing_data", offset: c.i, detail: "Something follows the JSON value; send one value and nothing after it."}
+		return &fault{code: "trailing_data", offset: c.i, detail: say("Something follows the JSON value; send one value and nothing after it.")}
 	}
 	return nil
 }
@@ -179,9 +170,9 @@ func (c *scan) next() byte {
 
 func (c *scan) syntax(want string) *fault {
 	if c.i >= len(c.b) {
-		return &fault{code: "malformed_json", offset: c.i, detail: "The JSON ends too early; " + want + " is missing."}
+		return &fault{code: "malformed_json", offset: c.i, detail: say("The JSON ends too early; %s is missing.", want)}
 	}
-	return &fault{code: "malformed_json", offset: c.i, detail: "This is not JSON (RFC 8259): " + want + " was expected."}
+	return &fault{code: "malformed_json", offset: c.i, detail: say("This is not JSON (RFC 8259): %s was expected.", want)}
 }
 
 func (c *scan) value(s *shape, v reflect.Value) *fault {
@@ -206,7 +197,7 @@ func (c *scan) value(s *shape, v reflect.Value) *fault {
 				return f
 			}
 			if s.filled && len(raw) == 0 {
-				return &fault{code: "empty_value", offset: start, detail: "This text is empty; leave it out if it may be left out, or send what belongs here."}
+				return &fault{code: "empty_value", offset: start, detail: say("This text is empty; leave it out if it may be left out, or send what belongs here.")}
 			}
 			if hasEscape(raw) {
 				raw = unescape(nil, raw)
@@ -256,7 +247,7 @@ func (c *scan) object(s *shape, v reflect.Value) *fault {
 			start := c.i
 			raw, f := c.str()
 			if f != nil {
-				f.detail = "In a field's name: " + f.detail
+				f.detail = append(say("In a field's name:"), f.detail...)
 				return f
 			}
 			n := s.find(raw)
@@ -264,7 +255,7 @@ func (c *scan) object(s *shape, v reflect.Value) *fault {
 				return s.unknown(raw, start)
 			}
 			if seen&(1<<n) != 0 {
-				return &fault{code: "duplicate_field", path: s.fields[n].name, offset: start, detail: "This field is there twice; send it once."}
+				return &fault{code: "duplicate_field", path: s.fields[n].name, offset: start, detail: say("This field is there twice; send it once.")}
 			}
 			seen |= 1 << n
 			c.space()
@@ -294,7 +285,7 @@ func (c *scan) object(s *shape, v reflect.Value) *fault {
 	if missing := s.required &^ seen; missing != 0 {
 		for n, f := range s.fields {
 			if missing&(1<<n) != 0 {
-				return &fault{code: "missing_field", path: f.name, offset: c.i, detail: "This field is missing; it is needed here."}
+				return &fault{code: "missing_field", path: f.name, offset: c.i, detail: say("This field is missing; it is needed here.")}
 			}
 		}
 	}
@@ -308,7 +299,7 @@ func (c *scan) array(s *shape, v reflect.Value) *fault {
 	c.i++
 	c.space()
 	if c.next() == ']' { // decoded, it would look like one that is not there, and that means another thing
-		return &fault{code: "empty_value", offset: c.i, detail: "This list is empty; leave the field out if it may be left out, or name at least one."}
+		return &fault{code: "empty_value", offset: c.i, detail: say("This list is empty; leave the field out if it may be left out, or name at least one.")}
 	}
 	for n := 0; ; n++ {
 		if n == v.Cap() {
@@ -371,10 +362,10 @@ func (s *shape) unknown(raw []byte, at int) *fault {
 	plain := string(unescape(nil, raw))
 	for _, f := range s.fields {
 		if strings.EqualFold(plain, f.name) {
-			return &fault{code: "wrong_case_field", path: f.name, offset: at, detail: "This field's name is written in another case; upper and lower case differ in JSON."}
+			return &fault{code: "wrong_case_field", path: f.name, offset: at, detail: say("This field's name is written in another case; upper and lower case differ in JSON.")}
 		}
 	}
-	return &fault{code: "unknown_field", offset: at, detail: "There is a field that this call does not have (its name is not repeated here). The fields are: " + s.names() + "."}
+	return &fault{code: "unknown_field", offset: at, detail: say("There is a field that this call does not have (its name is not repeated here). The fields are: %s.", s.names())}
 }
 
 // str reads a string that starts at the quote, and returns what stands between the quotes, still escaped.
@@ -392,7 +383,7 @@ func (c *scan) str() ([]byte, *fault) {
 			n, code := escape(b[i:])
 			if n == 0 {
 				if code == "lone_surrogate" {
-					return nil, &fault{code: code, offset: i, detail: "A \\u escape is half of a surrogate pair; send the whole pair, or the character itself."}
+					return nil, &fault{code: code, offset: i, detail: say("A \\u escape is half of a surrogate pair; send the whole pair, or the character itself.")}
 				}
 				c.i = i
 				return nil, c.syntax("a valid escape after the backslash")
@@ -404,7 +395,7 @@ func (c *scan) str() ([]byte, *fault) {
 		default:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return nil, &fault{code: "invalid_utf8", offset: i, detail: "This text is not valid UTF-8."}
+				return nil, &fault{code: "invalid_utf8", offset: i, detail: say("This text is not valid UTF-8.")}
 			}
 			i += n
 		}
@@ -518,13 +509,13 @@ func (c *scan) integer(k kind, out reflect.Value) *fault {
 	}
 	switch c.next() {
 	case '.', 'e', 'E':
-		return &fault{code: "not_an_integer", offset: start, detail: "Send this number in plain digits, without a fraction or an exponent."}
+		return &fault{code: "not_an_integer", offset: start, detail: say("Send this number in plain digits, without a fraction or an exponent.")}
 	}
 	if v > maxSafeInt {
-		return &fault{code: "number_out_of_range", offset: start, detail: "Numbers beyond 2^53-1 lose digits on the way (RFC 7493)."}
+		return &fault{code: "number_out_of_range", offset: start, detail: say("Numbers beyond 2^53-1 lose digits on the way (RFC 7493).")}
 	}
 	if negative && k == kindUint {
-		return &fault{code: "number_out_of_range", offset: start, detail: "This number cannot be negative."}
+		return &fault{code: "number_out_of_range", offset: start, detail: say("This number cannot be negative.")}
 	}
 	switch {
 	case k == kindUint:
@@ -538,7 +529,7 @@ func (c *scan) integer(k kind, out reflect.Value) *fault {
 }
 
 func (c *scan) tooDeep() *fault {
-	return &fault{code: "nesting_too_deep", offset: c.i, detail: "Objects and arrays are nested more than " + strconv.Itoa(maxDepth) + " deep."}
+	return &fault{code: "nesting_too_deep", offset: c.i, detail: say("Objects and arrays are nested more than %d deep.", maxDepth)}
 }
 
 // wrongType describes a value that is not of the shape's kind: what it is, without saying it.
@@ -548,11 +539,11 @@ func (c *scan) wrongType(s *shape) *fault {
 	}
 	start := c.i
 	if c.word("null") {
-		return &fault{code: "null_value", offset: start, detail: "null says nothing here; leave the field out, or send " + s.kind.String() + "."}
+		return &fault{code: "null_value", offset: start, detail: say("null says nothing here; leave the field out, or send %s.", s.kind.String())}
 	}
 	switch d := c.next(); {
 	case strings.IndexByte(`{["tf-0123456789`, d) >= 0 && d != 0:
-		return &fault{code: "wrong_type", offset: c.i, detail: "The value is of another type; send " + s.kind.String() + "."}
+		return &fault{code: "wrong_type", offset: c.i, detail: say("The value is of another type; send %s.", s.kind.String())}
 	}
 	return c.syntax(s.kind.String())
 }

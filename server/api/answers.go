@@ -188,6 +188,7 @@ type Problem struct {
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 	Field     string `json:"field,omitempty"`
-	Reason    string `json:"reason,omitempty"`
+	Reason    string `json:"reason,omitempty"` // of a refused disclosure: that of the decision
+	Rule      string `json:"rule,omitempty"`   // of a refusal by the rules: the requirement that it comes from
 	RequestID string `json:"request_id"`
 }
