@@ -5,11 +5,6 @@ import "time"
 
 func CheckEventEnd(n *EventEnd, now time.Time) error { return nil }
 
-type Export struct{}
-
-func (r *Register) NewExport(origin, member string, entries []MemberEntry, f *Fold, now time.Time) *Export {
-	return nil
-}
 
 func (r *Register) PlanAnonymised(d *Disclosure, now time.Time) (Event, error) {
 	return Event{}, invalid("x", "", "")
