@@ -71,8 +71,8 @@ func (f *Fold) grantedItems() []string {
 	var items []string
 	for i := range f.keys {
 		for j := range f.keys[i].decided {
-			if d := &f.keys[i].decided[j]; d.Granted {
-				items = append(items, d.Items...)
+			if w := &f.keys[i].decided[j]; w.decision == stateGranted {
+				items = append(items, w.items...)
 			}
 		}
 	}

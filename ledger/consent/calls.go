@@ -125,6 +125,7 @@ type Question struct {
 	Purpose   string
 	Items     []string  // absent: all items that the member consented to for the purpose
 	Recipient string    // optional
+	Reference string    // optional: for which order or event, where the purpose's class ends by one
 	At        time.Time // for the ledger: which entries to ask; Decide goes by its now
 }
 

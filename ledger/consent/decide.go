@@ -24,8 +24,10 @@ func splitName(name string) (policy, purpose string) {
 }
 
 // statements calls f with each policy in force that states the purpose until f
-// returns false. If the member decided on the purpose under some of them, the
-// others are left out: their consent was never asked for.
+// returns false. If the member is under some of them, the others are left out:
+// they are no policies of this member. One that the member is under counts
+// whether or not they decided on the purpose: a decision can be destroyed, and
+// what it forbade must not be allowed by that.
 func (r *Register) statements(fold *Fold, name string, now time.Time, f func(*statement) bool) {
 	policy, purpose := splitName(name)
 	var first statement // stated, but not decided on
@@ -46,7 +48,7 @@ func (r *Register) statements(fold *Fold, name string, now time.Time, f func(*st
 		if fold != nil {
 			s.state = fold.purpose(id, purpose)
 		}
-		if s.state != nil {
+		if s.state != nil || fold != nil && fold.kind(id) != "" {
 			decided = true
 			if !f(&s) {
 				return
@@ -64,12 +66,15 @@ func (r *Register) statements(fold *Fold, name string, now time.Time, f func(*st
 // a recipient. f is nil for a member who is not known. It says yes only if an
 // entry of the member grants it: the answer names that entry and its policy
 // version. Checks run in the order of disclosures: purpose, recipient's place
-// in the register, open corrections, consent, items, recipients.
+// in the register, open corrections, suspended processing, dormancy, consent,
+// items, recipients.
 //
 // A question without items asks about all that the member consented to for
 // the purpose, so one of them under correction is enough for a no. A plain
 // purpose name that several policies state is allowed only if each that the
-// member decided on allows it; "policy/purpose" asks about one.
+// member is under allows it; "policy/purpose" asks about one. Of a purpose that
+// was decided on for several orders or events, one yes that carries the
+// question is enough; with a reference only the yes to that one counts.
 func (r *Register) Decide(f *Fold, q *Question, now time.Time) Answer {
 	if f == nil {
 		return Answer{Reason: ReasonUnknownMember}
@@ -86,6 +91,28 @@ func (r *Register) Decide(f *Fold, q *Question, now time.Time) Answer {
 }
 
 func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Answer {
+	if q.Reference != "" && s.state != nil && s.state.key.Reference != "" && s.state.key.Reference != q.Reference {
+		s.state = f.wordOn(s, q.Reference)
+	}
+	a := r.carries(f, s, q, now)
+	if a.Allowed {
+		return a
+	}
+	other := *s
+	for w := range f.yeses(s) {
+		if q.Reference != "" && w.key.Reference != "" && w.key.Reference != q.Reference {
+			continue
+		}
+		other.state = w
+		if b := r.carries(f, &other, q, now); b.Allowed {
+			return b
+		}
+	}
+	return a
+}
+
+// carries answers a question by the one word of the member that s is about.
+func (r *Register) carries(f *Fold, s *statement, q *Question, now time.Time) Answer {
 	a := Answer{PolicyVersion: s.posted.version}
 	items := q.Items
 	if len(items) == 0 && s.state != nil {
@@ -104,7 +131,16 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 		a.Index = f.suspendedBy(items)
 		return a
 	}
-	reason, ok := r.inForce(s)
+	if q := f.processingSuspended(); q != nil {
+		index := q.index
+		a.Reason, a.Index = ReasonProcessingSuspended, &index
+		return a
+	}
+	if r.dormant(f, now) {
+		a.Reason = ReasonDormant
+		return a
+	}
+	reason, ok := r.inForce(s, now)
 	if s.state != nil {
 		index := s.state.index
 		a.Index, a.PolicyVersion = &index, s.state.version
@@ -126,10 +162,12 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 }
 
 // inForce says whether the decision on a purpose carries it now.
-func (r *Register) inForce(s *statement) (reason string, ok bool) {
+func (r *Register) inForce(s *statement, now time.Time) (reason string, ok bool) {
 	switch {
-	case s.state == nil:
+	case s.state == nil || r.ranOut(s.state, now):
 		return ReasonNoConsent, false
+	case s.state.decision == stateAsk:
+		return ReasonAskEachTime, false
 	case s.state.decision == stateRefused:
 		return ReasonRefused, false
 	case s.state.decision == stateWithdrawn:
@@ -140,6 +178,17 @@ func (r *Register) inForce(s *statement) (reason string, ok bool) {
 		return ReasonReconsentRequired, false
 	}
 	return ReasonConsentInForce, true
+}
+
+// ranOut reports whether a decision stands in an entry whose time is up, and
+// which is only there because of a hold or until the next sweep. What is kept
+// for another reason is no ground to use anything.
+func (r *Register) ranOut(s *purposeState, now time.Time) bool {
+	rule, ok := r.rules[s.key.Class]
+	if !ok || !rule.Ratchet() || now.Sub(s.at) < time.Duration(28*rule.Keep.Months+rule.Keep.Days)*24*time.Hour {
+		return false // at a glance
+	}
+	return r.DiesOn(rule, r.Day(s.at)) <= r.Day(now)
 }
 
 // asked reports whether the decision was a choice: its version rested the
@@ -179,15 +228,4 @@ func (rec *Recipient) allows(purpose string, items []string) bool {
 		}
 	}
 	return true
-}
-
-// suspendedBy returns the index of the correction that suspends one of items.
-func (f *Fold) suspendedBy(items []string) *uint64 {
-	for _, s := range f.suspended {
-		if slices.Contains(items, s.item) {
-			index := s.index
-			return &index
-		}
-	}
-	return nil
 }

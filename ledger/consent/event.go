@@ -29,6 +29,7 @@ const (
 	KindActivity          EventKind = 13
 	KindReactivation      EventKind = 14
 	KindSignal            EventKind = 15
+	KindEventEnd          EventKind = 16
 )
 
 var kindNames = [...]string{
@@ -47,6 +48,7 @@ var kindNames = [...]string{
 	KindActivity:          "activity",
 	KindReactivation:      "reactivation",
 	KindSignal:            "signal",
+	KindEventEnd:          "event_end",
 }
 
 // String returns the kind's name in the API.
@@ -127,6 +129,13 @@ type Event struct {
 	// Of an activity that is restated because the entry that showed it is destroyed: when it was
 	// recorded. 0: the entry's own time.
 	ActiveAtMs int64 `cbor:"42,keyasint,omitempty"`
+
+	// Of a correction's outcome: who got a wrong value and is to be told. It is recorded because the
+	// disclosures may be destroyed before the last of them is.
+	Recipients []string `cbor:"43,keyasint,omitempty"`
+
+	// Of a withdrawal or a request that the member made while dormant: it does not end the dormancy.
+	Dormant bool `cbor:"44,keyasint,omitempty"`
 }
 
 // An AgeCheck says how a member's age was stated at enrolment. The birth date
@@ -241,8 +250,8 @@ func DecodeEvent(b []byte) (Event, error) {
 // sizeBound returns no less than the length of the encoding, cheaply: nine
 // bytes for the head of each string, list and number, and the strings.
 func (e *Event) sizeBound() int {
-	n := 42*(2+9) + len(e.Notice) + len(e.NoticeKind) + len(e.Channel) + len(e.Request) + len(e.RequestType) + len(e.Hold) + len(e.Signal) +
-		stringsSize(e.Classes) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
+	n := 44*(2+9) + len(e.Notice) + len(e.NoticeKind) + len(e.Channel) + len(e.Request) + len(e.RequestType) + len(e.Hold) + len(e.Signal) +
+		stringsSize(e.Classes) + stringsSize(e.Recipients) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
 		len(e.Reference) + len(e.Correction) + len(e.Outcome) + len(e.Reason) + len(e.Recipient) + len(e.Business) + len(e.Basis) +
 		len(e.Form) + len(e.Who) + len(e.From) + len(e.What) + stringsSize(e.Purposes) + stringsSize(e.Items)
 	if e.Guardian != nil {

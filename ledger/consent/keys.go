@@ -1,6 +1,9 @@
 package consent
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 func hasKey(keys []KeyState, k KeyName) bool {
 	return slices.ContainsFunc(keys, func(s KeyState) bool { return s.KeyName == k })
@@ -24,6 +27,29 @@ func (r *Register) membershipKey(f *Fold, keys []KeyState, p *Policy) (KeyName, 
 		}
 	}
 	return KeyName{}, false
+}
+
+// office returns the policy and the key that what the office does about a
+// member is recorded under: the membership class of the first policy in force
+// that the member is under.
+func (r *Register) office(f *Fold, keys []KeyState, now time.Time) (*Policy, KeyName, error) {
+	if f == nil || f.withdrawn || len(keys) == 0 {
+		return nil, KeyName{}, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
+	}
+	p, key, ok := r.officeKey(f, keys, now)
+	if !ok {
+		return nil, KeyName{}, refuse(Conflict, "class_not_open", "member_id", "the member has no membership to record it in")
+	}
+	return p, key, nil
+}
+
+func (r *Register) officeKey(f *Fold, keys []KeyState, now time.Time) (*Policy, KeyName, bool) {
+	for _, p := range r.policiesOf(keys, now) {
+		if key, ok := r.membershipKey(f, keys, p); ok {
+			return p, key, true
+		}
+	}
+	return nil, KeyName{}, false
 }
 
 // accessKey returns the living key for looks at the member's data, and if
@@ -76,12 +102,12 @@ func (p *Policy) isEvidence(c ClassID) bool {
 	return p.evidence != nil && p.classIDs[p.evidence.Class] == c
 }
 
-// memberPolicies returns the policies in force that the member has anything
-// to do with, by keys, in the register's order.
-func (r *Register) memberPolicies(keys []KeyState, inForce func(id string) *Policy) []*Policy {
+// policiesOf returns the policies in force that the member has anything to do
+// with, by keys, in the register's order.
+func (r *Register) policiesOf(keys []KeyState, now time.Time) []*Policy {
 	var list []*Policy
 	for _, id := range r.ids {
-		if p := inForce(id); p != nil && slices.ContainsFunc(keys, func(k KeyState) bool { return k.Class.Policy() == id }) {
+		if p, ok := r.InForce(id, now); ok && slices.ContainsFunc(keys, func(k KeyState) bool { return k.Class.Policy() == id }) {
 			list = append(list, p)
 		}
 	}

@@ -12,7 +12,6 @@ var korean = []map[string]string{koreanPolicy, koreanCalls, koreanRegister, kore
 var (
 	koreanPolicy   = map[string]string{} // of policy files
 	koreanRegister = map[string]string{} // of policy versions and recipients
-	koreanOffice   = map[string]string{} // of holds, notices, requests and the other calls
 )
 
 // In returns the message in a language, "en" or "ko"; any other is English.

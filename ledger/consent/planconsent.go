@@ -46,6 +46,9 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 	if f.Withdrawn() || fresh && !c.Enrol {
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member; a first consent says enrol: true")
 	}
+	if r.dormant(f, now) {
+		return nil, isDormant()
+	}
 	p, err := r.consentPolicy(c, now)
 	if err != nil {
 		return nil, err
@@ -73,12 +76,17 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 	}
 	plan.restate(f, keys, p, &e)
 	membership := KeyName{Class: p.classIDs[p.membership[kind]]}
-	if was := f.kind(p.id); was != kind {
-		plan.MemberKind = kind
+	was := f.kind(p.id)
+	if was != kind {
+		plan.MemberKind, plan.Recheck = kind, true
+	}
+	// The kind, and that a guardian is needed, must outlive the other classes.
+	if was != kind || e.Guardian != nil && !f.guarded {
 		if !slices.ContainsFunc(plan.Entries, func(d Draft) bool { return d.Key == membership }) {
 			plan.Entries = append(plan.Entries, Draft{membership, e})
 		}
 	}
+	r.reuse(plan, keys)
 	plan.create(membership)
 	plan.create(r.accessKey(keys, p))
 	if p.evidence != nil {
@@ -87,7 +95,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 	if err := plan.fits(); err != nil {
 		return nil, err
 	}
-	return plan, nil
+	return r.settle(plan, f, keys, now), nil
 }
 
 func (r *Register) consentPolicy(c *Consent, now time.Time) (*Policy, error) {
@@ -237,6 +245,7 @@ func at(i int, rest string) string { return "decisions[" + strconv.Itoa(i) + "]"
 // planDecision checks one decision and adds it to the entry of its class.
 func (r *Register) planDecision(plan *Plan, p *Policy, kind string, c *Consent, i int, e *Event, now time.Time) error {
 	d := c.Decisions[i]
+	d.Granted = d.Granted && !d.Ask
 	pu := p.byPurpose[d.Purpose]
 	switch {
 	case pu == nil:
@@ -245,6 +254,8 @@ func (r *Register) planDecision(plan *Plan, p *Policy, kind string, c *Consent, 
 		return invalid("duplicate_purpose", at(i, ".purpose"), "the purpose is decided twice; send one decision a purpose")
 	case !pu.forKind(kind):
 		return invalid("purpose_not_for_member_kind", at(i, ".purpose"), "the purpose is not for this kind of member; see its member_kinds")
+	case d.Ask && pu.Kind != PurposeCookies:
+		return invalid("not_cookies", at(i, ".decision"), "only cookies can be asked for each time; send granted or refused")
 	case !d.Granted && !pu.AsksConsent() && (len(d.Items) == 0 || covers(d.Items, pu.Mandatory)):
 		return invalid("not_a_choice", at(i, ".decision"), "the purpose rests on a contract or a legal duty, not on consent; it cannot be refused, only left out")
 	}
@@ -359,9 +370,9 @@ func (p *Plan) restate(f *Fold, keys []KeyState, pol *Policy, e *Event) {
 		for _, d := range slices.Clone(p.Entries[i].Event.Decisions) {
 			for j := range f.keys {
 				use := &f.keys[j]
-				old := use.decision(d.Purpose)
+				old := use.word(d.Purpose)
 				if use.key.Class.Policy() == pol.id && use.key.Class != class && hasKey(keys, use.key) &&
-					old != nil && old.Granted && !d.coversAll(old) {
+					old != nil && old.decision == stateGranted && !d.coversAll(old) {
 					p.alsoUnder(use.key, d, e)
 				}
 			}
@@ -370,8 +381,25 @@ func (p *Plan) restate(f *Fold, keys []KeyState, pol *Policy, e *Event) {
 }
 
 // coversAll reports whether the decision grants all that an older one did.
-func (d *Decision) coversAll(old *Decision) bool {
-	return d.Granted && covers(d.Items, old.Items) && covers(d.Recipients, old.Recipients)
+func (d *Decision) coversAll(old *purposeState) bool {
+	return d.Granted && covers(d.Items, old.items) && covers(d.Recipients, old.recipients)
+}
+
+// reuse takes the due of a destruction that a hold put off from keys that have
+// a use again: those that a yes of the plan is recorded under. Nothing else
+// gives a key of a living membership a due, but for ratchets, whose clocks
+// nobody stops.
+func (r *Register) reuse(p *Plan, keys []KeyState) {
+	for _, d := range p.Entries {
+		if !slices.ContainsFunc(d.Event.Decisions, func(d Decision) bool { return d.Granted }) {
+			continue
+		}
+		for i := range keys {
+			if k := &keys[i]; k.KeyName == d.Key && !k.Due.IsZero() && !r.rules[k.Class].Ratchet() {
+				p.ClearDue = append(p.ClearDue, k.KeyName)
+			}
+		}
+	}
 }
 
 // alsoUnder adds a decision of a consent to the entry under another key.

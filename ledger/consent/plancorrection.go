@@ -17,10 +17,13 @@ func (r *Register) PlanCorrection(f *Fold, keys []KeyState, c *Correction, id st
 	if f.Withdrawn() || len(keys) == 0 {
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
+	if r.dormant(f, now) {
+		return nil, isDormant()
+	}
 	if len(c.Changes) == 0 {
 		return nil, invalid("changes_required", "changes", "name at least one item that is wrong")
 	}
-	policies := r.memberPolicies(keys, func(id string) *Policy { p, _ := r.InForce(id, now); return p })
+	policies := r.policiesOf(keys, now)
 	var p *Policy
 	items := make([]string, 0, len(c.Changes))
 	values := make([]ChangeValue, 0, len(c.Changes))
@@ -42,7 +45,7 @@ func (r *Register) PlanCorrection(f *Fold, keys []KeyState, c *Correction, id st
 	if !ok {
 		return nil, refuse(Conflict, "class_not_open", "member_id", "the member has no membership to correct anything in")
 	}
-	plan := &Plan{}
+	plan := &Plan{Recheck: true}
 	if hasValues {
 		k := KeyName{CorrectionClass, id}
 		plan.create(k)
@@ -54,7 +57,7 @@ func (r *Register) PlanCorrection(f *Fold, keys []KeyState, c *Correction, id st
 	if err := plan.fits(); err != nil {
 		return nil, err
 	}
-	return plan, nil
+	return r.settle(plan, f, keys, now), nil
 }
 
 // correctedItemPolicy checks one change and returns the policy of its item.
@@ -113,11 +116,10 @@ func (r *Register) PlanOutcome(f *Fold, keys []KeyState, o *CorrectionOutcome, n
 	case !isFreeText(o.Reason, maxReasonBytes):
 		return nil, invalid("invalid_reason", "reason", "must be text of at most 2048 bytes")
 	}
-	i := slices.IndexFunc(f.corrections, func(c correctionState) bool { return c.id == o.Correction })
-	if i < 0 {
+	c := f.correction(o.Correction)
+	if c == nil {
 		return nil, refuse(NotFound, "unknown_correction", "id", "the member has no such correction")
 	}
-	c := &f.corrections[i]
 	if c.done {
 		return nil, refuse(Conflict, "correction_finished", "id", "the correction has its outcome already; open another one if the item is wrong again")
 	}
@@ -129,7 +131,7 @@ func (r *Register) PlanOutcome(f *Fold, keys []KeyState, o *CorrectionOutcome, n
 	if !ok {
 		return nil, refuse(Conflict, "class_not_open", "member_id", "the member has no membership to correct anything in")
 	}
-	plan := &Plan{Entries: []Draft{{key, Event{
+	plan := &Plan{Recheck: true, Entries: []Draft{{key, Event{
 		Kind: KindCorrectionOutcome, Policy: p.id, PolicyVersion: p.version,
 		Correction: c.id, Items: c.items, Outcome: o.Outcome, Reason: o.Reason,
 	}}}}
@@ -138,11 +140,14 @@ func (r *Register) PlanOutcome(f *Fold, keys []KeyState, o *CorrectionOutcome, n
 			last, ok := f.correctedAt(item)
 			return slices.Contains(c.items, item) && (!ok || d.index > last)
 		})
+		for _, n := range plan.Notify {
+			plan.Entries[0].Event.Recipients = append(plan.Entries[0].Event.Recipients, n.Recipient)
+		}
 	}
 	if k := (KeyName{CorrectionClass, c.id}); len(plan.Notify) == 0 && hasKey(keys, k) {
 		plan.Destroy = append(plan.Destroy, k)
 	}
-	return plan, nil
+	return r.settle(plan, f, keys, now), nil
 }
 
 // holders returns who got items of the member, one row a recipient in the

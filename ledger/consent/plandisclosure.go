@@ -11,17 +11,18 @@ func forbid(code, field, message string) *Refusal { return refuse(Forbidden, cod
 // records that they are. The checks run in this order and the first that says
 // no is the answer, with nothing recorded: purpose_not_stated,
 // basis_not_allowed, recipient_not_registered, recipient_not_allowed,
-// item_suspended, no_effective_consent, item_not_consented,
-// recipient_not_consented.
+// item_suspended, processing_suspended, dormant, no_effective_consent,
+// item_not_consented, recipient_not_consented.
 //
 // An exemption of the policy (basis) stands in for the consent. Where its
 // recipient is an authority it stands in for the register too, and where the
-// policy says so (despite_suspension) it also covers items under correction.
+// policy says so (despite_suspension) it also covers items under correction, a
+// member whose processing is suspended, and one who is dormant.
 func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now time.Time) (*Plan, error) {
 	if f == nil {
 		f = NewFold()
 	}
-	if f.Empty() && len(keys) == 0 {
+	if f.withdrawn || f.Empty() && len(keys) == 0 {
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
 	if err := disclosureForm(d, now); err != nil {
@@ -36,14 +37,14 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDisclosedItems(s, ex, d.Items); err != nil {
+	if err := checkDisclosedItems(f, s, ex, d.Items); err != nil {
 		return nil, err
 	}
-	if f.anySuspended(d.Items) && (ex == nil || !ex.DespiteSuspension) {
-		return nil, forbid("item_suspended", "items", "an item is under correction; wait for its outcome or leave it out")
+	if err := r.checkSuspensions(f, ex, d.Items, now); err != nil {
+		return nil, err
 	}
 	if ex == nil {
-		if err := r.disclosureConsent(f, s, rec, d); err != nil {
+		if err := r.disclosureConsent(f, s, rec, d, now); err != nil {
 			return nil, err
 		}
 	}
@@ -51,8 +52,10 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if refusal != nil {
 		return nil, refusal
 	}
-	if key.Reference != "" && ex == nil && !f.saidYes(key, s.purpose.ID, d.Items) {
-		return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
+	if key.Reference != "" && ex == nil {
+		if s.state = f.use(key).word(s.purpose.ID); r.carriesDisclosure(s, rec, d, now) != nil {
+			return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
+		}
 	}
 	e := Event{
 		Kind: KindDisclosure, Policy: p.id, PolicyVersion: p.version, OccurredAtMs: d.OccurredAt.UnixMilli(),
@@ -75,6 +78,22 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 		return nil, err
 	}
 	return plan, nil
+}
+
+// checkSuspensions refuses what is suspended or kept apart, unless an exemption
+// covers that too.
+func (r *Register) checkSuspensions(f *Fold, ex *Exemption, items []string, now time.Time) error {
+	switch {
+	case ex != nil && ex.DespiteSuspension:
+		return nil
+	case f.anySuspended(items):
+		return forbid("item_suspended", "items", "an item is under correction; wait for its outcome or leave it out")
+	case f.processingSuspended() != nil:
+		return forbid("processing_suspended", "member_id", "the member asked to suspend processing; wait until that request is refused or lifted")
+	case r.dormant(f, now):
+		return forbid("dormant", "member_id", "the member is dormant, and what is held of them is kept apart; record with POST /v1/reactivations that they came back first")
+	}
+	return nil
 }
 
 func disclosureForm(d *Disclosure, now time.Time) error {
@@ -155,21 +174,10 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 	return rec, ex, nil
 }
 
-// saidYes reports whether what a key says grants the items.
-func (f *Fold) saidYes(key KeyName, purpose string, items []string) bool {
-	for i := range f.keys {
-		if use := &f.keys[i]; use.key == key {
-			d := use.decision(purpose)
-			return d != nil && d.Granted && covers(d.Items, items)
-		}
-	}
-	return false
-}
-
 // checkDisclosedItems holds items to the policy, and those that an exemption
 // covers to the purpose, as the consent would: to what it names now or named
 // when the member decided.
-func checkDisclosedItems(s *statement, ex *Exemption, items []string) error {
+func checkDisclosedItems(f *Fold, s *statement, ex *Exemption, items []string) error {
 	p := s.posted.Policy
 	for i, id := range items {
 		switch it := p.byItem[id]; {
@@ -179,25 +187,37 @@ func checkDisclosedItems(s *statement, ex *Exemption, items []string) error {
 			return invalid("unknown_item", index("items", i), "the policy has no such item; see its items")
 		case it.Secret:
 			return invalid("secret_item", index("items", i), "a secret item is given to nobody; leave it out")
-		case ex != nil && !s.purpose.has(id) && (s.state == nil || !slices.Contains(s.state.items, id)):
+		case ex != nil && !s.purpose.has(id) && !f.named(p.id, s.purpose.ID, id):
 			return invalid("unknown_item", index("items", i), "the purpose has no such item; name the purpose that it is held for")
 		}
 	}
 	return nil
 }
 
-func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *Disclosure) error {
-	no := func(reason string) error {
+// disclosureConsent looks for a word of the member that carries the disclosure,
+// and makes it the one that s is about. The refusal is that of the newest.
+func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *Disclosure, now time.Time) error {
+	err := r.carriesDisclosure(s, rec, d, now)
+	if err == nil {
+		return nil
+	}
+	other := *s
+	for w := range f.yeses(s) {
+		other.state = w
+		if r.carriesDisclosure(&other, rec, d, now) == nil {
+			*s = other
+			return nil
+		}
+	}
+	return err
+}
+
+func (r *Register) carriesDisclosure(s *statement, rec *Recipient, d *Disclosure, now time.Time) error {
+	if reason, ok := r.inForce(s, now); !ok {
 		return &Refusal{
 			Kind: Forbidden, Code: "no_effective_consent", Field: "purpose", Reason: reason,
 			Message: "nothing that the member decided carries the disclosure now (see reason); ask the member, or name an exemption of the policy with basis",
 		}
-	}
-	if f.withdrawn {
-		return no(ReasonWithdrawn)
-	}
-	if reason, ok := r.inForce(s); !ok {
-		return no(reason)
 	}
 	if !coversItems(s, d.Items) {
 		return forbid("item_not_consented", "items", "the member did not consent to one of the items for this purpose; leave it out or ask the member")
@@ -229,11 +249,11 @@ func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
 	key := KeyName{Class: AccessClass}
-	for _, p := range r.memberPolicies(keys, func(id string) *Policy { p, _ := r.InForce(id, now); return p }) {
+	for _, p := range r.policiesOf(keys, now) {
 		if key = r.accessKey(keys, p); hasKey(keys, key) {
 			break
 		}
 	}
 	e := Event{Kind: KindAccess, Who: a.Who, From: a.From, What: a.What, Reason: a.Reason}
-	return &Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}, nil
+	return r.settle(&Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}, f, keys, now), nil
 }

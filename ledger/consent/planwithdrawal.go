@@ -43,8 +43,9 @@ func (r *Register) PlanWithdrawal(f *Fold, keys []KeyState, w *Withdrawal, now t
 		e.OccurredAtMs = w.OccurredAt.UnixMilli()
 	}
 	if w.Membership {
-		return r.planEnd(f, keys, e, now)
+		return r.planEnd(f, keys, e, now), nil
 	}
+	e.Dormant = r.dormant(f, now)
 	return r.planPurposes(f, keys, w, e, now)
 }
 
@@ -53,11 +54,11 @@ func nothingToWithdraw() *Refusal {
 }
 
 // planEnd ends the membership.
-func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*Plan, error) {
+func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) *Plan {
 	plan := &Plan{Ended: true}
 	today := r.Day(now)
 	e.Membership = true
-	for _, p := range r.memberPolicies(keys, func(id string) *Policy { p, _ := r.InForce(id, now); return p }) {
+	for _, p := range r.policiesOf(keys, now) {
 		if key := p.evidenceKey(); p.evidence != nil && hasKey(keys, key) {
 			one := e
 			one.Policy, one.PolicyVersion = p.id, p.version
@@ -78,7 +79,7 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*P
 		case rule.ByReference() && r.onConsentAlone(f, k.KeyName, rule):
 			plan.Destroy = append(plan.Destroy, k.KeyName)
 		case rule.Until == UntilDelivery || rule.Until == UntilEventEnd:
-			plan.keep(k.Class, nil, rule.Until, rule.Basis)
+			plan.keep(k.Class, nil, rule.Until, held(rule.Basis, k, now))
 		case rule.Ratchet():
 			// Its own clock runs on; what has run out goes now.
 			due := r.DayStart(r.DiesOn(rule, k.NewestDay))
@@ -86,7 +87,7 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*P
 				plan.Destroy = append(plan.Destroy, k.KeyName)
 				continue
 			}
-			plan.keep(k.Class, &due, "", r.basis(k.Class, rule, now))
+			plan.keepUntil(k, due, r.basis(k.Class, rule, now))
 		default:
 			kept, due := r.afterMembership(f, k, rule, now)
 			if !due.After(now) {
@@ -94,11 +95,11 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) (*P
 				continue
 			}
 			plan.SetDue = append(plan.SetDue, KeyDue{k.KeyName, due})
-			plan.keep(k.Class, &due, "", r.basis(k.Class, kept, now))
+			plan.keepUntil(k, due, r.basis(k.Class, kept, now))
 		}
 	}
 	plan.Notify = f.holders(func(*disclosureState, string) bool { return true })
-	return plan, nil
+	return r.settle(plan, f, keys, now)
 }
 
 // onConsentAlone reports whether nothing but consents justifies a key: its
@@ -194,14 +195,32 @@ func (p *Plan) keep(c ClassID, until *time.Time, event, basis string) {
 	p.Kept = append(p.Kept, Kept{Class: c.Name(), Until: until, Event: event, Basis: basis})
 }
 
+// keepUntil adds a class that is kept until a time, or for longer by a hold.
+func (p *Plan) keepUntil(k KeyState, until time.Time, basis string) {
+	if k.HeldUntil.After(until) {
+		until, basis = k.HeldUntil, held(basis, k, until)
+	}
+	p.keep(k.Class, &until, "", basis)
+}
+
+// held adds a hold that lasts beyond t to why a key is kept.
+func held(basis string, k KeyState, t time.Time) string {
+	switch {
+	case !k.HeldUntil.After(t):
+		return basis
+	case basis == "":
+		return legalHold
+	}
+	return basis + "; " + legalHold
+}
+
 // A target is a purpose that a withdrawal names.
 type target struct {
 	policy  *Policy // in force, or the one consented to if that no longer is
 	purpose *Purpose
 	state   *purposeState
+	granted bool // some word on it is a yes
 }
-
-func (t *target) granted() bool { return t.state != nil && t.state.decision == stateGranted }
 
 // targets finds what one name of a withdrawal means: the purpose of every
 // policy under which the member decided on it, or else of those that state it.
@@ -212,7 +231,7 @@ func (r *Register) targets(f *Fold, name string, now time.Time) []target {
 		if policy != "" && policy != id {
 			continue
 		}
-		t := target{state: f.purpose(id, purpose)}
+		t := target{state: f.purpose(id, purpose), granted: f.granted(id, purpose)}
 		if p, ok := r.InForce(id, now); ok {
 			t.policy, t.purpose = p, p.byPurpose[purpose]
 		}
@@ -245,7 +264,7 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 		}
 		for _, t := range found {
 			// Optional items are a choice whatever the purpose rests on.
-			if len(w.Items) == 0 && !t.purpose.AsksConsent() && !(t.granted() && r.asked(t.policy.id, t.state)) {
+			if len(w.Items) == 0 && !t.purpose.AsksConsent() && !(t.granted && r.asked(t.policy.id, t.state)) {
 				return nil, invalid("not_a_choice", index("purposes", i), "the purpose rests on a contract or a legal duty, not on consent; it ends with that, or with scope: membership; its optional items can be withdrawn with items")
 			}
 			if slices.ContainsFunc(all, func(o target) bool { return o.policy.id == t.policy.id && o.purpose.ID == t.purpose.ID }) {
@@ -254,17 +273,17 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 			all = append(all, t)
 		}
 	}
-	if err := checkWithdrawnItems(all, w.Items); err != nil {
+	if err := checkWithdrawnItems(f, all, w.Items); err != nil {
 		return nil, err
 	}
 	if !slices.ContainsFunc(all, func(t target) bool {
-		return t.granted() && (len(w.Items) == 0 || slices.ContainsFunc(t.state.items, func(it string) bool { return slices.Contains(w.Items, it) }))
+		return t.granted && (len(w.Items) == 0 || f.grantsAny(t.policy.id, t.purpose.ID, w.Items))
 	}) {
 		return nil, nothingToWithdraw()
 	}
 	plan := &Plan{}
 	for _, id := range r.ids {
-		of := slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.policy.id != id || !t.granted() })
+		of := slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.policy.id != id || !t.granted })
 		if len(of) == 0 {
 			continue
 		}
@@ -293,11 +312,11 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 	if err := plan.fits(); err != nil {
 		return nil, err
 	}
-	return plan, nil
+	return r.settle(plan, f, keys, now), nil
 }
 
 // checkWithdrawnItems holds items to the purposes that they are withdrawn from.
-func checkWithdrawnItems(all []target, items []string) error {
+func checkWithdrawnItems(f *Fold, all []target, items []string) error {
 	for i, it := range items {
 		field := index("items", i)
 		if slices.Contains(items[:i], it) {
@@ -308,7 +327,7 @@ func checkWithdrawnItems(all []target, items []string) error {
 			if slices.Contains(t.purpose.Mandatory, it) {
 				return invalid("mandatory_item", field, "the item is mandatory for a purpose that is named; withdraw the purpose itself")
 			}
-			optional = optional || slices.Contains(t.purpose.Optional, it) || t.state != nil && slices.Contains(t.state.items, it)
+			optional = optional || slices.Contains(t.purpose.Optional, it) || t.state != nil && slices.Contains(t.state.items, it) || f.named(t.policy.id, t.purpose.ID, it)
 		}
 		if !optional {
 			return invalid("unknown_item", field, "none of the purposes that are named has the item; see the policy's purposes")
@@ -332,8 +351,7 @@ func (r *Register) endPurposeClasses(plan *Plan, f *Fold, keys []KeyState, polic
 		}
 		rule := r.rules[use.key.Class]
 		needed := slices.ContainsFunc(use.purposes, func(p string) bool {
-			s := f.purpose(policy, p)
-			return s != nil && s.decision == stateGranted && !slices.Contains(gone, p)
+			return f.granted(policy, p) && !slices.Contains(gone, p)
 		})
 		switch {
 		case (rule.Until == UntilPurposeWithdrawal || rule.ByReference() && rule.Basis == "") && !needed:
@@ -348,7 +366,7 @@ func (r *Register) endPurposeClasses(plan *Plan, f *Fold, keys []KeyState, polic
 				newest = max(newest, r.Day(now))
 			}
 			due := r.DayStart(r.DiesOn(rule, newest))
-			plan.keep(use.key.Class, &due, "", rule.Basis)
+			plan.keepUntil(keys[j], due, rule.Basis)
 		}
 	}
 }

@@ -72,12 +72,19 @@ var ruleOfCode = map[string]string{
 	"age_not_stated": "A6", "guardian_not_accepted": "A6", "guardian_required": "A6", "invalid_birth_date": "A6",
 	"invalid_guardian": "A6", "under_age": "A6",
 
+	"invalid_signal": "A7", "not_cookies": "A7",
+
 	"invalid_scope": "A8", "mandatory_item": "A8", "nothing_to_withdraw": "A8", "purposes_required": "A8",
 
 	"changes_required": "A9", "correction_finished": "A9", "correction_open": "A9", "invalid_outcome": "A9",
 	"invalid_reason": "A9", "unknown_correction": "A9",
 
 	"invalid_form": "A10", "invalid_recipient": "A10", "purpose_ambiguous": "A10", "purpose_required": "A10",
+
+	"channel_required": "A11", "correction_not_allowed": "A11", "correction_required": "A11", "destruction_not_allowed": "A11",
+	"invalid_channel": "A11", "invalid_notice_kind": "A11", "member_id_required": "A11", "member_or_destruction_required": "A11",
+	"reason_required": "A11", "recipient_not_to_be_told": "A11", "recipient_required": "A11", "sent_at_in_future": "A11",
+	"sent_at_required": "A11",
 
 	"access_reason_required": "A12", "invalid_access": "A12", "invalid_access_reason": "A12",
 
@@ -96,8 +103,18 @@ var ruleOfCode = map[string]string{
 
 	"membership_class_missing": "C1",
 
-	"class_not_open": "C2", "class_rule_changed": "C2", "invalid_reference": "C2", "reference_required": "C2",
+	"class_not_open": "C2", "class_rule_changed": "C2", "invalid_event_type": "C2", "invalid_reference": "C2", "reference_required": "C2",
 	"reference_unknown": "C2", "too_many_references": "C2",
+
+	"class_ambiguous": "C5", "classes_required": "C5", "duplicate_class": "C5", "ground_required": "C5", "hold_finished": "C5",
+	"invalid_ground": "C5", "invalid_until": "C5", "unknown_class": "C5", "unknown_hold": "C5",
+
+	"dormant": "C6", "not_dormant": "C6",
+
+	"due_at_required": "C10", "invalid_due_at": "C10",
+
+	"invalid_request_type": "D3", "processing_suspended": "D3", "received_at_in_future": "D3", "received_at_required": "D3",
+	"request_finished": "D3", "unknown_request": "D3",
 
 	"other_controller": "D5", "other_time_zone": "D5",
 

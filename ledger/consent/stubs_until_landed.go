@@ -3,9 +3,6 @@ package consent
 
 import "time"
 
-func CheckEventEnd(n *EventEnd, now time.Time) error { return nil }
-
-
 func (r *Register) PlanAnonymised(d *Disclosure, now time.Time) (Event, error) {
 	return Event{}, invalid("x", "", "")
 }

@@ -10,7 +10,8 @@ import (
 
 // filesInKorean are those whose every message is in Korean.
 var filesInKorean = []string{
-	"keys.go", "planconsent.go", "plancorrection.go", "plandisclosure.go", "planwithdrawal.go", "../registers.go", "../submit.go",
+	"dormancy.go", "keys.go", "planactivity.go", "planconsent.go", "plancorrection.go", "plandisclosure.go", "planhold.go", "plannotice.go",
+	"planrequest.go", "planwithdrawal.go", "../registers.go", "../submit.go",
 }
 
 func TestEveryMessageOfARefusalIsAlsoInKorean(t *testing.T) {
