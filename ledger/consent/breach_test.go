@@ -150,7 +150,8 @@ func TestALeakedLookShowsWhatWasGrantedWhenItWasTaken(t *testing.T) {
 
 func TestWhatWasRefusedIsNotHeldAndCannotLeak(t *testing.T) {
 	b := newBook(t, haim(t))
-	ok(t)(b.consent(haimConsent("visitor", refusal("cookies_analytics"), refusal("cookies_marketing")), noon))
+	named := consent.Decision{Purpose: "cookies_marketing", Items: []string{"cookie_id", "preferences"}}
+	ok(t)(b.consent(haimConsent("visitor", refusal("cookies_analytics"), named), noon))
 	ok(t)(b.look(looked(), noon.Add(time.Hour)))
 	b.leak(t, consent.BreachQuery{}, nil)
 

@@ -130,6 +130,7 @@ type ExportCorrection struct {
 	Reason     string       `json:"reason,omitempty"`
 	DecidedAt  *time.Time   `json:"decided_at,omitempty"`
 	DecidedBy  *uint64      `json:"decided_by,omitempty"` // index of that entry
+	Tell       []string     `json:"tell,omitempty"`       // recipients who got the wrong value; Notices says who has been told
 }
 
 // An ExportRequest is what the member asked of the shop, and the answers.

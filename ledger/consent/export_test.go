@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,7 @@ func TestAnExportNamesWhoGotWhatAndWhy(t *testing.T) {
 func TestAnExportTellsACorrectionToItsEnd(t *testing.T) {
 	b := shared(t)
 	was, is := "010-0000-0000", "010-1111-1111"
+	ok(t)(b.disclose(given("it-vendor", "membership", noon, "telephone"), noon))
 	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "telephone", Old: &was, New: &is}}}, "cor_1", noon.Add(time.Minute)))
 	asked := b.export(noon).Corrections
 	if len(asked) != 1 || asked[0].Outcome != "" || asked[0].DecidedAt != nil || len(asked[0].Items) != 1 ||
@@ -154,7 +156,7 @@ func TestAnExportTellsACorrectionToItsEnd(t *testing.T) {
 	}
 	ok(t)(b.outcome(&consent.CorrectionOutcome{Correction: "cor_1", Outcome: consent.OutcomeCorrected, Reason: "checked"}, noon.Add(time.Hour)))
 	done := b.export(noon).Corrections
-	if len(done) != 1 || done[0].Outcome != "corrected" || done[0].Reason != "checked" || !done[0].DecidedAt.Equal(noon.Add(time.Hour)) || *done[0].DecidedBy <= done[0].Index {
+	if len(done) != 1 || done[0].Outcome != "corrected" || done[0].Reason != "checked" || !done[0].DecidedAt.Equal(noon.Add(time.Hour)) || *done[0].DecidedBy <= done[0].Index || !slices.Equal(done[0].Tell, []string{"it-vendor"}) {
 		t.Fatalf("the correction that is done reads %s", asJSON(t, done))
 	}
 }

@@ -49,7 +49,7 @@ func (x *Export) add(m *MemberEntry) {
 		for i := range x.Corrections {
 			if c := &x.Corrections[i]; c.Correction == e.Correction {
 				index := m.Index
-				c.Outcome, c.Reason, c.DecidedAt, c.DecidedBy = e.Outcome, e.Reason, &at, &index
+				c.Outcome, c.Reason, c.DecidedAt, c.DecidedBy, c.Tell = e.Outcome, e.Reason, &at, &index, e.Recipients
 			}
 		}
 	case KindRequest:
@@ -158,11 +158,7 @@ func (x *Export) addEntry(m *MemberEntry, now time.Time) {
 		}
 		row.KeptUntil = &until
 	}
-	e := m.Event
-	if e.Kind == KindHold {
-		e.Reason = "" // see ExportHold
-	}
-	row.Event = e.View()
+	row.Event = m.Event.View()
 	x.Entries = append(x.Entries, row)
 }
 

@@ -49,15 +49,15 @@ func statements(doc []byte) (map[string]bool, error) {
 	return set, nil
 }
 
-func read(t *testing.T, x *consent.Export) map[string]bool {
+func read(t fataler, x *consent.Export) map[string]bool {
 	t.Helper()
 	doc, err := x.JSONLD()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("writing JSON-LD: %v", err)
 	}
 	set, err := statements(doc)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("reading JSON-LD: %v", err)
 	}
 	return set
 }

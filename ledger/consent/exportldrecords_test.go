@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"consentledger/ledger/consent"
 	"consentledger/testdata/policies"
@@ -25,7 +26,7 @@ type triples map[string]map[string][]string
 
 var quad = regexp.MustCompile(`^<([^>]*)> <([^>]*)> (.*) \.$`)
 
-func graphOf(t *testing.T, x *consent.Export) triples {
+func graphOf(t fataler, x *consent.Export) triples {
 	t.Helper()
 	g := triples{}
 	for line := range read(t, x) {
@@ -135,7 +136,7 @@ func TestEachConsentRecordHasTheFieldsOfTheStandard(t *testing.T) {
 
 // states returns the events of the records on a purpose, in order of records:
 // "ConsentGiven, ConsentWithdrawn email".
-func states(t *testing.T, x *consent.Export, purpose string) []string {
+func states(t fataler, x *consent.Export, purpose string) []string {
 	t.Helper()
 	g := graphOf(t, x)
 	type record struct{ created, states string }
@@ -383,5 +384,69 @@ func TestTheSameThingHasTheSameNameInEveryExportAndExportsDoNot(t *testing.T) {
 	}
 	if slices.Equal(first.all(dpv+"ConsentReceipt"), second.all(dpv+"ConsentReceipt")) {
 		t.Error("two exports have one name")
+	}
+}
+
+// Whatever a member does, who reads the records comes to the same answer as
+// who asks for a decision.
+func TestTheNewestRecordOfAPurposeSaysWhatADecisionSays(t *testing.T) {
+	next := strings.NewReplacer(
+		`version: "2025-01-01"`, `version: "2026-06-01"`, `announced: "2024-12-01"`, `announced: "2026-03-11"`, "reason: first version", "reason: telephone calls",
+		"items: {mandatory: [email], optional: [name, telephone]}", "items: {mandatory: [email, telephone], optional: [name]}",
+	).Replace(string(policies.Haim()))
+	r := must(haim(t).With(must(consent.ParsePolicy([]byte(next))), noon))
+	evidence := must(consent.ParsePolicy([]byte(strings.Replace(string(policies.Haim()), "\npurposes:\n", "\nevidence: {retention: contract, ground: GDPR 17(3)(e)}\n\npurposes:\n", 1))))
+	proof := must(consent.NewRegister().With(evidence, noon.AddDate(-1, 0, 0)))
+	purposes := []string{"marketing", "personalisation", "partner_offers", "cookies_marketing"}
+	yes, no := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		reg := rapid.SampledFrom([]*consent.Register{r, proof}).Draw(t, "register")
+		b, now := newBook(t, reg), noon
+		for range rapid.IntRange(1, 8).Draw(t, "calls") {
+			now = now.Add(time.Duration(rapid.IntRange(1, 20*24).Draw(t, "hours")) * time.Hour)
+			p, _ := reg.InForce("haim", now)
+			purpose := rapid.SampledFrom(purposes).Draw(t, "purpose")
+			c := haimConsent("member", consent.Decision{Purpose: purpose, Granted: true})
+			c.PolicyVersion, c.OccurredAt = p.Version(), now
+			var err error
+			switch rapid.IntRange(0, 4).Draw(t, "call") {
+			case 0:
+				_, err = b.withdraw(&consent.Withdrawal{Purposes: []string{purpose}}, now)
+			case 1:
+				c.Decisions[0].Granted = false
+				_, err = b.consent(c, now)
+			case 2:
+				c.Decisions[0] = consent.Decision{Purpose: "marketing", Granted: true, Items: []string{"email", "telephone", "name"}}
+				_, err = b.consent(c, now)
+			case 3:
+				_, err = b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}, Items: []string{"name"}}, now)
+			default:
+				_, err = b.consent(c, now)
+			}
+			_ = err // a refused call changes nothing
+		}
+		x := b.export(now)
+		for _, purpose := range purposes {
+			records := states(t, x, "haim/"+purpose)
+			given := false
+			if len(records) > 0 {
+				events := strings.Split(records[len(records)-1], ", ")
+				given = !slices.ContainsFunc(events, func(s string) bool {
+					return s == "ConsentWithdrawn" || s == "ConsentRefused" || s == "ConsentExpired"
+				})
+			}
+			answer := b.ask(purpose, now)
+			if given != answer.Allowed {
+				t.Fatalf("the records on %s read %q, a decision says %t, %s", purpose, records, answer.Allowed, answer.Reason)
+			}
+			if given {
+				yes++
+			} else if len(records) > 0 {
+				no++
+			}
+		}
+	})
+	if yes < 20 || no < 20 {
+		t.Fatalf("only %d records stood and %d did not", yes, no)
 	}
 }
