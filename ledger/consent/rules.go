@@ -99,19 +99,21 @@ var ruleOfCode = map[string]string{
 	"duplicate_recipient": "B7", "recipient_id_taken": "B7", "recipient_not_allowed": "B7", "recipient_not_for_purpose": "B7",
 	"recipient_not_registered": "B7", "unknown_recipient": "B7",
 
-	"form_not_available": "B8", "member_id_not_allowed": "B8",
+	"member_id_not_allowed": "B8",
 
 	"membership_class_missing": "C1",
 
 	"class_not_open": "C2", "class_rule_changed": "C2", "invalid_event_type": "C2", "invalid_reference": "C2", "reference_required": "C2",
-	"reference_unknown": "C2", "too_many_references": "C2",
+	"reference_ended": "C2", "reference_unknown": "C2", "too_many_references": "C2",
+
+	"not_kept_apart": "C3",
 
 	"class_ambiguous": "C5", "classes_required": "C5", "duplicate_class": "C5", "ground_required": "C5", "hold_finished": "C5",
 	"invalid_ground": "C5", "invalid_until": "C5", "unknown_class": "C5", "unknown_hold": "C5",
 
 	"dormant": "C6", "not_dormant": "C6",
 
-	"due_at_required": "C10", "invalid_due_at": "C10",
+	"due_at_required": "C10", "invalid_due_at": "C10", "unknown_destruction": "C10",
 
 	"invalid_request_type": "D3", "processing_suspended": "D3", "received_at_in_future": "D3", "received_at_required": "D3",
 	"request_finished": "D3", "unknown_request": "D3",
