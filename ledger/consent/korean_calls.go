@@ -119,14 +119,14 @@ var koreanCalls = map[string]string{
 	"must be text of at most 256 bytes":                          "256바이트 이하의 글이어야 합니다.",
 
 	// The keys that entries need.
-	"the purpose's class ends by an event; name the order or event with reference":                       "이 목적의 보유 구분은 주문이나 행사가 끝날 때까지입니다. 그 주문이나 행사를 reference로 밝히십시오.",
-	"nothing of this purpose is open under that reference; record the consent or contract with it first": "그 reference로 열려 있는 것이 이 목적에 없습니다. 그 reference로 동의나 계약을 먼저 기록하십시오.",
-	"the member has nothing recorded in the class of this purpose; record the consent or contract first": "이 목적의 보유 구분에 회원의 기록이 없습니다. 동의나 계약을 먼저 기록하십시오.",
-	"the member has too many orders or events that have not ended; end some first":                       "끝나지 않은 주문이나 행사가 너무 많습니다. 먼저 몇 가지를 끝내십시오.",
-	"the order or event of that reference has ended for everybody; use a reference of its own for a new one": "그 reference의 주문 또는 행사는 모두에게 종료되었습니다. 새 주문이나 행사에는 고유한 reference를 사용하십시오.",
+	"the purpose's class ends by an event; name the order or event with reference":                                              "이 목적의 보유 구분은 주문이나 행사가 끝날 때까지입니다. 그 주문이나 행사를 reference로 밝히십시오.",
+	"nothing of this purpose is open under that reference; record the consent or contract with it first":                        "그 reference로 열려 있는 것이 이 목적에 없습니다. 그 reference로 동의나 계약을 먼저 기록하십시오.",
+	"the member has nothing recorded in the class of this purpose; record the consent or contract first":                        "이 목적의 보유 구분에 회원의 기록이 없습니다. 동의나 계약을 먼저 기록하십시오.",
+	"the member has too many orders or events that have not ended; end some first":                                              "끝나지 않은 주문이나 행사가 너무 많습니다. 먼저 몇 가지를 끝내십시오.",
+	"the order or event of that reference has ended for everybody; use a reference of its own for a new one":                    "그 reference의 주문 또는 행사는 모두에게 종료되었습니다. 새 주문이나 행사에는 고유한 reference를 사용하십시오.",
 	"there is no destruction entry at that index; send the index of the entry of class destructions in the withdrawal's answer": "그 index에는 파기 기록이 없습니다. 철회 응답에서 class가 destructions인 항목의 index를 보내십시오.",
-	"the member is active, and nothing of them is kept apart; use the ordinary calls": "회원이 활동 중이어서 분리 보관된 것이 없습니다. 일반 호출을 사용하십시오.",
-	"there is no such request; use the id of the answer that opened it": "그러한 요청이 없습니다. 요청을 접수한 응답의 id를 사용하십시오.",
-	"role is one of writer, reader, dpo, auditor, admin":                                                 "role은 writer, reader, dpo, auditor, admin 가운데 하나입니다.",
-	"name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend":            "name은 다른 키와 구별되는 1~64바이트의 글입니다. 예: shop-backend.",
+	"the member is active, and nothing of them is kept apart; use the ordinary calls":                                           "회원이 활동 중이어서 분리 보관된 것이 없습니다. 일반 호출을 사용하십시오.",
+	"there is no such request; use the id of the answer that opened it":                                                         "그러한 요청이 없습니다. 요청을 접수한 응답의 id를 사용하십시오.",
+	"role is one of writer, reader, dpo, auditor, admin":                                                                        "role은 writer, reader, dpo, auditor, admin 가운데 하나입니다.",
+	"name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend":                                   "name은 다른 키와 구별되는 1~64바이트의 글입니다. 예: shop-backend.",
 }
