@@ -145,6 +145,5 @@ var (
 	ErrUnauthorized  = errors.New("no such API key, or it was revoked")
 	ErrClosed        = errors.New("the ledger is closed")
 	ErrDormant       = errors.New("the member is dormant")
-	ErrUnknownHold   = errors.New("the member has no such hold")
 	ErrUnknownGround = errors.New("nothing of the member is kept on that ground")
 )

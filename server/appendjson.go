@@ -93,19 +93,9 @@ func appendAnswer(b []byte, call ledger.Call, a *ledger.Answer) []byte {
 		b = append(b, `",`...)
 		b = appendEntries(b, a.Entries)
 	case *consent.Withdrawal:
-		b = appendEntries(b, a.Entries)
-		b = append(b, `,"destroyed":{"keys":`...)
-		b = strconv.AppendInt(b, int64(a.DestroyedKeys), 10)
-		b = append(b, `,"entries":`...)
-		b = strconv.AppendInt(b, int64(a.DestroyedEntries), 10)
-		b = append(b, `},"kept":[`...)
-		for i, k := range a.Kept {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendKept(b, k)
-		}
-		b = append(b, `],"notify":[`...)
+		b = appendDestroyed(appendEntries(b, a.Entries), a)
+		b = appendAllKept(b, a.Kept)
+		b = append(b, `,"notify":[`...)
 		for i, n := range a.Notify {
 			if i > 0 {
 				b = append(b, ',')
@@ -139,10 +129,42 @@ func appendAnswer(b []byte, call ledger.Call, a *ledger.Answer) []byte {
 			b = append(b, '}')
 		}
 		b = append(b, ']')
+	case *consent.EventEnd:
+		b = appendDestroyed(appendEntries(b, a.Entries), a)
+		b = appendAllKept(b, a.Kept)
+	case *consent.Notice:
+		b = append(b, `"notice":`...)
+		b = append(appendString(b, a.Notice), ',')
+		b = appendEntries(b, a.Entries)
+	case *consent.Request:
+		b = append(b, `"request":`...)
+		b = appendString(b, a.Request)
+		b = append(b, `,"due":`...)
+		b = append(appendTime(b, a.DueAt), ',')
+		b = appendEntries(b, a.Entries)
 	default:
 		b = appendEntries(b, a.Entries)
 	}
 	return appendRecordedAt(b, a.RecordedAt)
+}
+
+func appendDestroyed(b []byte, a *ledger.Answer) []byte {
+	b = append(b, `,"destroyed":{"keys":`...)
+	b = strconv.AppendInt(b, int64(a.DestroyedKeys), 10)
+	b = append(b, `,"entries":`...)
+	b = strconv.AppendInt(b, int64(a.DestroyedEntries), 10)
+	return append(b, '}')
+}
+
+func appendAllKept(b []byte, all []consent.Kept) []byte {
+	b = append(b, `,"kept":[`...)
+	for i, k := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendKept(b, k)
+	}
+	return append(b, ']')
 }
 
 func appendKept(b []byte, k consent.Kept) []byte {
@@ -160,6 +182,22 @@ func appendKept(b []byte, k consent.Kept) []byte {
 	}
 	b = append(b, `,"basis":`...)
 	return append(appendString(b, k.Basis), '}')
+}
+
+// appendAffected appends a line of the answer to a breach query.
+func appendAffected(b []byte, row ledger.BreachRow) []byte {
+	b = append(b, `{"member":`...)
+	b = appendString(b, row.Member.String())
+	b = append(b, `,"items":`...)
+	b = appendStrings(b, row.Items)
+	b = append(b, `,"entries":[`...)
+	for i, index := range row.Entries {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, index, 10)
+	}
+	return append(b, ']', '}', '\n')
 }
 
 // appendDecision appends the answer to a question.

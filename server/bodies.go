@@ -30,10 +30,27 @@ var (
 	shapeLookup     = shapeOf[api.Lookup]()
 	shapeNewKey     = shapeOf[api.NewKey]()
 
+	shapeActivity     = shapeOf[api.Activity]()
+	shapeReactivation = shapeOf[api.Reactivation]()
+	shapeSignal       = shapeOf[api.Signal]()
+	shapeEventEnd     = shapeOf[api.EventEnd]()
+
+	shapeNotice          = shapeOf[api.Notice]()
+	shapeRequest         = shapeOf[api.Request]()
+	shapeRequestOutcome  = shapeOf[api.RequestOutcome]()
+	shapeHold            = shapeOf[api.Hold]()
+	shapeBreachQuery     = shapeOf[api.BreachQuery]()
+	shapeRecipientChange = shapeOf[api.RecipientChange]()
+
+	shapeControlWithdrawal = shapeOf[api.ControlWithdrawal]()
+
 	shapeConsentLine    = shapeOf[api.ConsentLine]()
 	shapeWithdrawalLine = shapeOf[api.WithdrawalLine]()
 	shapeCorrectionLine = shapeOf[api.CorrectionLine]()
 	shapeDisclosureLine = shapeOf[api.DisclosureLine]()
+	shapeActivityLine   = shapeOf[api.ActivityLine]()
+	shapeSignalLine     = shapeOf[api.SignalLine]()
+	shapeEventLine      = shapeOf[api.EventLine]()
 )
 
 func decodeConsent(b []byte) (*consent.Consent, *problem) {
@@ -54,9 +71,15 @@ func consentOf(in *api.Consent) (c *consent.Consent, p *problem) {
 	}
 	c.Decisions = make([]consent.Decision, len(in.Decisions))
 	for i, d := range in.Decisions {
-		c.Decisions[i] = consent.Decision{Purpose: d.Purpose, Granted: d.Decision == "granted", Items: d.Items, Recipients: d.Recipients}
-		if !c.Decisions[i].Granted && d.Decision != "refused" {
-			return nil, newProblem("invalid_value", "decisions["+strconv.Itoa(i)+"].decision", "Send granted or refused.")
+		c.Decisions[i] = consent.Decision{Purpose: d.Purpose, Items: d.Items, Recipients: d.Recipients}
+		switch d.Decision {
+		case "granted":
+			c.Decisions[i].Granted = true
+		case "ask":
+			c.Decisions[i].Ask = true
+		case "refused":
+		default:
+			return nil, newProblem("invalid_value", "decisions["+strconv.Itoa(i)+"].decision", "Send granted or refused; or ask, where a member wants to be asked each time about cookies.")
 		}
 	}
 	if c.OccurredAt, p = timestamp("occurred_at", in.OccurredAt, true); p != nil {
@@ -90,10 +113,22 @@ func decodeWithdrawal(b []byte) (*consent.Withdrawal, *problem) {
 }
 
 func withdrawalOf(in *api.Withdrawal) (w *consent.Withdrawal, p *problem) {
-	w = &consent.Withdrawal{Purposes: in.Purposes, Items: in.Items, Method: in.Method}
-	if w.Member, p = memberID(in.MemberID); p != nil {
+	member, p := memberID(in.MemberID)
+	if p != nil {
 		return nil, p
 	}
+	if w, p = withdrawnOf(&api.ControlWithdrawal{
+		Purposes: in.Purposes, Items: in.Items, Scope: in.Scope, Method: in.Method, OccurredAt: in.OccurredAt,
+	}); p != nil {
+		return nil, p
+	}
+	w.Member = member
+	return w, nil
+}
+
+// withdrawnOf says what is withdrawn, and not by whom.
+func withdrawnOf(in *api.ControlWithdrawal) (w *consent.Withdrawal, p *problem) {
+	w = &consent.Withdrawal{Purposes: in.Purposes, Items: in.Items, Method: in.Method}
 	switch in.Scope {
 	case "":
 		if len(in.Purposes) == 0 {

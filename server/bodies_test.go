@@ -22,6 +22,16 @@ func TestABodyBecomesItsCallOrNamesTheFieldAtFault(t *testing.T) {
 		"outcome":    func(s string) *problem { _, p := decodeOutcome([]byte(s), "cor_1"); return p },
 		"disclosure": func(s string) *problem { _, p := decodeDisclosure([]byte(s)); return p },
 		"question":   func(s string) *problem { _, p := decodeQuestion([]byte(s)); return p },
+		"event":      func(s string) *problem { _, p := decodeEventEnd([]byte(s)); return p },
+		"activity":   func(s string) *problem { _, p := decodeActivity([]byte(s)); return p },
+		"signal":     func(s string) *problem { _, p := decodeSignal([]byte(s)); return p },
+		"back":       func(s string) *problem { _, p := decodeReactivation([]byte(s)); return p },
+		"notice":     func(s string) *problem { _, p := decodeNotice([]byte(s)); return p },
+		"request":    func(s string) *problem { _, p := decodeRequest([]byte(s)); return p },
+		"answer":     func(s string) *problem { _, p := decodeRequestOutcome([]byte(s), "rqt_1"); return p },
+		"hold":       func(s string) *problem { _, p := decodeHold([]byte(s)); return p },
+		"breach":     func(s string) *problem { _, p := decodeBreachQuery([]byte(s)); return p },
+		"recipient":  func(s string) *problem { _, p := decodeRecipientChange([]byte(s)); return p },
 	}
 	consentWith := func(from, to string) string {
 		s := strings.Replace(bodies["/v1/consents"], from, to, 1)
@@ -74,6 +84,34 @@ func TestABodyBecomesItsCallOrNamesTheFieldAtFault(t *testing.T) {
 		{"consent", strings.Replace(bodies["/v1/consents"], `"items":["user_id","email","name"]`, `"items":[]`, 1), "empty_value", "decisions[0].items"},
 		{"consent", strings.Replace(bodies["/v1/consents"], `"items":["user_id","email","name"]`, `"recipients":[]`, 1), "empty_value", "decisions[0].recipients"},
 		{"question", `{"member_id":"m","purpose":"p","at":"yesterday"}`, "invalid_time", "at"},
+		{"consent", consentWith(`"decision":"refused"`, `"decision":"ask"`), "", ""},
+		{"event", `{"type":"delivered","reference":"o",` + at + `}`, "", ""},
+		{"event", `{"type":"delivered","member_id":"m","reference":"o",` + at + `}`, "", ""},
+		{"event", `{"type":"delivered","member_id":"","reference":"o",` + at + `}`, "empty_value", "member_id"}, // and not for everybody
+		{"event", `{"type":"delivered","member_id":"a\u0000","reference":"o",` + at + `}`, "invalid_member_id", "member_id"},
+		{"event", `{"type":"delivered","reference":"o"}`, "missing_field", "occurred_at"},
+		{"event", `{"type":"delivered",` + at + `}`, "missing_field", "reference"},
+		{"activity", `{"member_id":"m","occurred_at":"x"}`, "invalid_time", "occurred_at"},
+		{"signal", `{"member_id":"m","signal":"gpc","value":false,` + at + `}`, "", ""},
+		{"signal", `{"member_id":"m","signal":"gpc",` + at + `}`, "missing_field", "value"},
+		{"signal", `{"member_id":"m","signal":"gpc","value":"1",` + at + `}`, "wrong_type", "value"},
+		{"back", `{"member_id":"m"}`, "missing_field", "method"},
+		{"notice", `{"kind":"k","destruction":0,"channel":"c","sent_at":"2025-01-02T03:04:05Z","due_at":"2025-02-02T03:04:05Z","outcome":"o"}`, "", ""},
+		{"notice", `{"kind":"k","destruction":-1,"channel":"c","sent_at":"2025-01-02T03:04:05Z","outcome":"o"}`, "number_out_of_range", "destruction"},
+		{"notice", `{"kind":"k","member_id":"e\u0301","channel":"c","sent_at":"2025-01-02T03:04:05Z","outcome":"o"}`, "invalid_member_id", "member_id"},
+		{"notice", `{"kind":"k","channel":"c","sent_at":"2025-01-02","outcome":"o"}`, "invalid_time", "sent_at"},
+		{"notice", `{"kind":"k","channel":"c","sent_at":"2025-01-02T03:04:05Z","due_at":"soon","outcome":"o"}`, "invalid_time", "due_at"},
+		{"request", `{"type":"access","channel":"c","received_at":"2025-01-02T03:04:05Z"}`, "missing_field", "member_id"},
+		{"request", `{"member_id":"m","type":"access","channel":"c","received_at":"x"}`, "invalid_time", "received_at"},
+		{"answer", `{"outcome":"granted","reason":""}`, "empty_value", "reason"},
+		{"hold", `{"classes":[],"ground":"g","until":"2030-01-02T03:04:05Z"}`, "empty_value", "classes"},
+		{"hold", `{"classes":["c"],"ground":"g","until":"2030-01-02"}`, "invalid_time", "until"},
+		{"breach", `{"from":"2025-01-02T03:04:05Z","to":"2025-01-02T03:04:04Z"}`, "invalid_value", "to"},
+		{"breach", `{"from":"2025-01-02T03:04:05Z","to":"2025-01-02T03:04:05Z","members":["` + ledger.Ref{1}.String() + `"]}`, "", ""},
+		{"breach", `{"from":"2025-01-02T03:04:05Z","to":"2025-01-02T03:04:05Z","members":["` + ledger.Ref{1}.String() + `","kim"]}`, "invalid_value", "members[1]"},
+		{"breach", `{"from":"x","to":"2025-01-02T03:04:05Z"}`, "invalid_time", "from"},
+		{"recipient", `{"policy":"p","id":"r","recipient":{"ended":true},"announced":"2025-01-01","reason":"r"}`, "missing_field", "recipient.from"},
+		{"recipient", `{"policy":"p","id":"r","recipient":{"from":"2025-01-01","items":[""]},"announced":"2025-01-01","reason":"r"}`, "empty_value", "recipient.items[0]"},
 	} {
 		p := decoders[c.kind](c.in)
 		switch {
@@ -89,7 +127,7 @@ func TestAnAnswerIsTheJSONOfItsType(t *testing.T) {
 	at := time.Date(2025, 3, 1, 21, 0, 0, 123_456_789, time.FixedZone("", 9*3600))
 	entries := []ledger.EntryRef{{Index: 1 << 40, LeafHash: [32]byte{0xab}, Class: `a"b\c` + "\n\u2028é"}, {Index: 2}}
 	a := &ledger.Answer{
-		Member: ledger.Ref{1}, Entries: entries, RecordedAt: at, Correction: "cor_1", DestroyedKeys: 3, DestroyedEntries: 4,
+		Member: ledger.Ref{1}, Entries: entries, RecordedAt: at, Correction: "cor_1", Notice: "ntc_1", Request: "rqt_1", DueAt: at, DestroyedKeys: 3, DestroyedEntries: 4,
 		Kept:   []consent.Kept{{Class: "c", Until: &at, Basis: "law"}, {Class: "d", Event: "delivery"}},
 		Notify: []consent.Notify{{Recipient: "r", Items: []string{"i", "j"}, DisclosedAt: at, Index: 9}, {Recipient: "s", Items: []string{}}},
 	}
@@ -111,6 +149,13 @@ func TestAnAnswerIsTheJSONOfItsType(t *testing.T) {
 			{Recipient: "r", Items: []string{"i", "j"}, DisclosedAt: ms, Index: 9}, {Recipient: "s", Items: []string{}},
 		}}, new(api.OutcomeAnswer)},
 		{&consent.Disclosure{}, &api.DisclosureAnswer{Entries: rows, RecordedAt: ms}, new(api.DisclosureAnswer)},
+		{&consent.Activity{}, &api.Recorded{Entries: rows, RecordedAt: ms}, new(api.Recorded)},
+		{&consent.Notice{}, &api.NoticeAnswer{Notice: "ntc_1", Entries: rows, RecordedAt: ms}, new(api.NoticeAnswer)},
+		{&consent.Request{}, &api.RequestAnswer{Request: "rqt_1", Due: ms, Entries: rows, RecordedAt: ms}, new(api.RequestAnswer)},
+		{&consent.EventEnd{}, &api.EventAnswer{
+			Entries: rows, RecordedAt: ms, Destroyed: api.Destroyed{Keys: 3, Entries: 4},
+			Kept: []api.Kept{{Class: "c", Until: &ms, Basis: "law"}, {Class: "d", Event: "delivery"}},
+		}, new(api.EventAnswer)},
 	} {
 		b := append(appendAnswer([]byte{'{'}, c.call, a), '}')
 		d := json.NewDecoder(strings.NewReader(string(b)))
@@ -121,6 +166,13 @@ func TestAnAnswerIsTheJSONOfItsType(t *testing.T) {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%T:\n%s", c.call, diff)
 		}
+	}
+	var line api.Affected
+	if err := json.Unmarshal(appendAffected(nil, ledger.BreachRow{Member: a.Member, Items: []string{"i", `"`}, Entries: []uint64{1 << 40, 2}}), &line); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(api.Affected{Member: a.Member.String(), Items: []string{"i", `"`}, Entries: []uint64{1 << 40, 2}}, line); diff != "" {
+		t.Error(diff)
 	}
 	index := uint64(7)
 	for _, q := range []consent.Answer{{Allowed: true, Reason: "r", Index: &index, PolicyVersion: "v"}, {Reason: "unknown_member"}} {

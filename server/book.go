@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"consentledger/ledger"
 	"consentledger/ledger/consent"
@@ -17,7 +18,17 @@ type book interface {
 	Member(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (consent.MemberView, error)
 	History(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
 	Entry(ctx context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error)
-	Policies() []consent.Posted
+	Export(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
+	EndEvent(ctx context.Context, who ledger.Caller, e *consent.EventEnd) (*ledger.Answer, error)
+	RequestOutcome(ctx context.Context, who ledger.Caller, o *consent.RequestOutcome) (*ledger.Answer, error)
+	PlaceHold(ctx context.Context, who ledger.Caller, ref ledger.Ref, h *consent.Hold) (*ledger.Answer, error)
+	ReleaseHold(ctx context.Context, who ledger.Caller, ref ledger.Ref, id string) (*ledger.Answer, error)
+	WithdrawRef(ctx context.Context, who ledger.Caller, ref ledger.Ref, w *consent.Withdrawal) (*ledger.Answer, error)
+	Kept(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, ground string) (ledger.KeptData, error)
+	Due(ctx context.Context, who ledger.Caller, look ledger.Look, within time.Duration) ([]ledger.DueRow, bool, error)
+	Breach(ctx context.Context, who ledger.Caller, look ledger.Look, q *ledger.BreachAsk, emit func(ledger.BreachRow) error) error
+	Rules() *consent.Register
+	AddRecipient(ctx context.Context, who ledger.Caller, c *consent.RecipientChange) (ledger.Written, error)
 	AddPolicy(ctx context.Context, who ledger.Caller, yaml []byte) (*consent.Policy, ledger.Written, error)
 	APIKeys(who ledger.Caller) ([]ledger.APIKey, error)
 	CreateAPIKey(ctx context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error)

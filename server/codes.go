@@ -53,7 +53,6 @@ var codes = map[string]codeKind{
 	"access_ground_invalid": {http.StatusBadRequest, "Access-Ground is invalid", "Access-Ground가 잘못됨", 0, "C3"},
 
 	"unknown_member":  {http.StatusNotFound, "Unknown member", "알 수 없는 회원", 0, ""},
-	"unknown_hold":    {http.StatusNotFound, "No such hold", "그런 보존(hold)이 없음", 0, "C5"},
 	"ground_not_kept": {http.StatusNotFound, "Nothing is kept on that ground", "그 근거로 보관된 것이 없음", 0, "C3"},
 	"unknown_entry":   {http.StatusNotFound, "No such entry", "그런 기록이 없음", 0, ""},
 	"unknown_key":     {http.StatusNotFound, "No such API key", "그런 API 키가 없음", 0, ""},

@@ -81,6 +81,29 @@ func controlTile(x *exchange) *problem {
 	return x.send(http.StatusOK, octetStream, tile)
 }
 
+// controlWithdrawal is a withdrawal of whom a ref stands for, so that a person
+// at a terminal needs no member id.
+func controlWithdrawal(x *exchange) *problem {
+	var in api.ControlWithdrawal
+	if p := decodeInto(shapeControlWithdrawal, x.body, &in); p != nil {
+		return p
+	}
+	w, p := withdrawnOf(&in)
+	if p != nil {
+		return p
+	}
+	ref, p := x.memberRef()
+	if p != nil {
+		return p
+	}
+	a, err := x.s.book.WithdrawRef(x.s.uncut, x.caller, ref, w)
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	x.out = append(appendAnswer(append(x.out, '{'), w, a), '}', '\n')
+	return x.answer(http.StatusCreated)
+}
+
 // controlVerifyDeep streams {"done","total"} lines, a few a second, and then
 // one line with the report, or with a problem.
 func controlVerifyDeep(x *exchange) *problem {

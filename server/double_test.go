@@ -40,7 +40,10 @@ type double struct {
 	panics    bool
 	forgets   bool // calls are not kept: for benchmarks
 	size      uint64
-	revoked   atomic.Bool // every key, after it was authenticated
+	within    time.Duration // what was asked to be due
+	affected  int           // members in the answer to a breach query
+	breachErr error         // after them
+	revoked   atomic.Bool   // every key, after it was authenticated
 }
 
 func (d *double) Lives(who ledger.Caller) bool { return who.KeyID == "local" || !d.revoked.Load() }
@@ -144,7 +147,79 @@ func (d *double) Entry(_ context.Context, who ledger.Caller, index uint64) (ledg
 	return ledger.EntryProof{Index: index, Entry: []byte("opaque"), Proof: [][32]byte{{1}}, Checkpoint: []byte("note\n")}, d.reach(who)
 }
 
-func (d *double) Policies() []consent.Posted { return nil }
+func (d *double) Rules() *consent.Register { return consent.NewRegister() }
+
+func (d *double) written() *ledger.Answer {
+	return &ledger.Answer{
+		Hold: "hld_1", Request: "rqt_1", RecordedAt: time.UnixMilli(1_735_689_600_123), Entries: []ledger.EntryRef{{Class: "membership"}},
+		DestroyedKeys: 1, DestroyedEntries: 2,
+	}
+}
+
+func (d *double) call(who ledger.Caller, call any) (*ledger.Answer, error) {
+	err := d.reach(who)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, call)
+	return d.written(), err
+}
+
+func (d *double) EndEvent(_ context.Context, who ledger.Caller, e *consent.EventEnd) (*ledger.Answer, error) {
+	return d.call(who, e)
+}
+
+func (d *double) RequestOutcome(_ context.Context, who ledger.Caller, o *consent.RequestOutcome) (*ledger.Answer, error) {
+	return d.call(who, o)
+}
+
+func (d *double) PlaceHold(_ context.Context, who ledger.Caller, _ ledger.Ref, h *consent.Hold) (*ledger.Answer, error) {
+	return d.call(who, h)
+}
+
+func (d *double) ReleaseHold(_ context.Context, who ledger.Caller, _ ledger.Ref, id string) (*ledger.Answer, error) {
+	return d.call(who, id)
+}
+
+func (d *double) WithdrawRef(_ context.Context, who ledger.Caller, _ ledger.Ref, w *consent.Withdrawal) (*ledger.Answer, error) {
+	return d.call(who, w)
+}
+
+func (d *double) Kept(_ context.Context, who ledger.Caller, _ ledger.Ref, look ledger.Look, ground string) (ledger.KeptData, error) {
+	return ledger.KeptData{State: ledger.StateWithdrawn, Class: ground, Basis: "a law", Entries: make([]ledger.HistoryRow, 1)}, d.look(who, look)
+}
+
+func (d *double) Export(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error) {
+	return consent.NewRegister().NewExport("ledger.example/test", ref.String(), nil, consent.NewFold(), time.Unix(1, 0)), d.look(who, look)
+}
+
+func (d *double) Due(_ context.Context, who ledger.Caller, look ledger.Look, within time.Duration) ([]ledger.DueRow, bool, error) {
+	d.within = within
+	return []ledger.DueRow{
+		{DueItem: consent.DueItem{Kind: consent.DueRequest, ID: "rqt_1", At: time.Unix(1, 0)}, Member: ledger.Ref{1}},
+		{DueItem: consent.DueItem{Kind: consent.DueDestructionRequest, ID: "ntc_1", At: time.Unix(2, 0)}},
+	}, true, d.look(who, look)
+}
+
+func (d *double) Breach(ctx context.Context, who ledger.Caller, look ledger.Look, _ *ledger.BreachAsk, emit func(ledger.BreachRow) error) error {
+	if err := d.look(who, look); err != nil {
+		return err
+	}
+	for i := range d.affected {
+		if err := emit(ledger.BreachRow{Member: ledger.Ref{byte(i), byte(i >> 8)}, Items: []string{"email"}, Entries: []uint64{uint64(i)}}); err != nil {
+			return err
+		}
+	}
+	if d.durable != nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return d.breachErr
+}
+
+func (d *double) AddRecipient(_ context.Context, who ledger.Caller, c *consent.RecipientChange) (ledger.Written, error) {
+	_, err := d.call(who, c)
+	return ledger.Written{}, err
+}
 
 func (d *double) AddPolicy(_ context.Context, who ledger.Caller, _ []byte) (*consent.Policy, ledger.Written, error) {
 	return &consent.Policy{}, ledger.Written{}, d.reach(who)
@@ -205,15 +280,26 @@ var bodies = map[string]string{
 	"/v1/consents": `{"member_id":"` + memberInTests + `","enrol":true,"member_kind":"member","policy":"haim","policy_version":"2025-01-01",` +
 		`"decisions":[{"purpose":"membership","decision":"granted","items":["user_id","email","name"]},{"purpose":"marketing","decision":"refused"}],` +
 		`"method":"checkbox","locale":"en","occurred_at":"2025-01-02T03:04:05+09:00"}`,
-	"/v1/withdrawals":             `{"member_id":"` + memberInTests + `","scope":"membership"}`,
-	"/v1/corrections":             `{"member_id":"` + memberInTests + `","changes":[{"item":"email","old":"a@example.com","new":"b@example.com"}]}`,
-	"/v1/corrections/:id/outcome": `{"member_id":"` + memberInTests + `","outcome":"corrected"}`,
-	"/v1/disclosures":             `{"member_id":"` + memberInTests + `","recipient":"parcel-co","purpose":"order","items":["name"],"occurred_at":"2025-01-02T03:04:05Z"}`,
-	"/v1/decisions":               `{"member_id":"` + memberInTests + `","purpose":"marketing"}`,
-	"/v1/lookups":                 `{"member_id":"` + memberInTests + `"}`,
-	"/v1/policies":                "policy: haim\n",
-	"/v1/keys":                    `{"role":"writer","name":"shop"}`,
-	"/v1/batch":                   `{"type":"withdrawal","member_id":"` + memberInTests + `","scope":"membership"}` + "\n",
+	"/v1/withdrawals":                   `{"member_id":"` + memberInTests + `","scope":"membership"}`,
+	"/v1/corrections":                   `{"member_id":"` + memberInTests + `","changes":[{"item":"email","old":"a@example.com","new":"b@example.com"}]}`,
+	"/v1/corrections/:id/outcome":       `{"member_id":"` + memberInTests + `","outcome":"corrected"}`,
+	"/v1/disclosures":                   `{"member_id":"` + memberInTests + `","recipient":"parcel-co","purpose":"order","items":["name"],"occurred_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/events":                        `{"type":"delivered","member_id":"` + memberInTests + `","reference":"order-1","occurred_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/activity":                      `{"member_id":"` + memberInTests + `","occurred_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/reactivations":                 `{"member_id":"` + memberInTests + `","method":"button"}`,
+	"/v1/signals":                       `{"member_id":"` + memberInTests + `","signal":"gpc","value":true,"occurred_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/notices":                       `{"kind":"dormancy","member_id":"` + memberInTests + `","channel":"email","sent_at":"2025-01-02T03:04:05Z","outcome":"sent"}`,
+	"/v1/requests":                      `{"member_id":"` + memberInTests + `","type":"access","channel":"phone","received_at":"2025-01-02T03:04:05Z"}`,
+	"/v1/requests/:id/outcome":          `{"outcome":"granted"}`,
+	"/v1/members/:ref/holds":            `{"classes":["contract"],"ground":"a claim","until":"2030-01-02T03:04:05Z"}`,
+	"/v1/breaches/query":                `{"from":"2025-01-02T03:04:05Z","to":"2025-02-02T03:04:05Z"}`,
+	"/v1/recipients":                    `{"policy":"haim","id":"parcel-co","recipient":{"from":"2025-06-01","ended":true},"announced":"2025-04-01","reason":"another company"}`,
+	"/control/members/:ref/withdrawals": `{"scope":"membership"}`,
+	"/v1/decisions":                     `{"member_id":"` + memberInTests + `","purpose":"marketing"}`,
+	"/v1/lookups":                       `{"member_id":"` + memberInTests + `"}`,
+	"/v1/policies":                      "policy: haim\n",
+	"/v1/keys":                          `{"role":"writer","name":"shop"}`,
+	"/v1/batch":                         `{"type":"withdrawal","member_id":"` + memberInTests + `","scope":"membership"}` + "\n",
 }
 
 func newDouble(t testing.TB, d *double) *Server {
@@ -238,6 +324,9 @@ func request(rt route, role ledger.Role) *http.Request {
 	}
 	if rt.look {
 		r.Header.Set("Access-Reason", "a member asked")
+	}
+	if rt.ground {
+		r.Header.Set("Access-Ground", "contract")
 	}
 	if role != "" {
 		r.Header.Set("Authorization", "Bearer "+string(role))

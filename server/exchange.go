@@ -391,8 +391,6 @@ func problemOf(err error) *problem {
 		return newProblem("member_withdrawn", "", "The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.")
 	case errors.Is(err, ledger.ErrDormant):
 		return newProblem("member_dormant", "", "The member is dormant, and what is recorded of them is kept apart. POST /v1/reactivations when they come back; until then the officer reads it with GET /v1/members/{ref}/kept.")
-	case errors.Is(err, ledger.ErrUnknownHold):
-		return newProblem("unknown_hold", "", "The member has no hold of this id that is in force.")
 	case errors.Is(err, ledger.ErrUnknownGround):
 		return newProblem("ground_not_kept", "Access-Ground", "Nothing of this member is kept on that ground. Name the retention class whose law keeps it, as the withdrawal's `kept` did.")
 	case errors.Is(err, ledger.ErrUnknownEntry):

@@ -106,7 +106,7 @@ func (s *shop) call(role ledger.Role, method, path, body string, headers ...stri
 	}
 	r.Header.Set("Authorization", "Bearer "+s.keys[role])
 	r.Header.Set("Content-Type", "application/json")
-	if strings.Contains(path, "/members/") {
+	if strings.Contains(path, "/members/") || strings.HasPrefix(path, "/v1/due") || path == "/v1/breaches/query" {
 		r.Header.Set("Access-Reason", "the member asked")
 	}
 	for i := 0; i < len(headers); i += 2 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"consentledger/ledger"
+	"consentledger/ledger/consent"
 	"consentledger/server/api"
 )
 
@@ -16,6 +17,9 @@ const (
 	lineWithdrawal
 	lineCorrection
 	lineDisclosure
+	lineActivity
+	lineSignal
+	lineEvent
 )
 
 func lineKindOf(s []byte) lineKind {
@@ -28,6 +32,12 @@ func lineKindOf(s []byte) lineKind {
 		return lineCorrection
 	case "disclosure":
 		return lineDisclosure
+	case "activity":
+		return lineActivity
+	case "signal":
+		return lineSignal
+	case consent.EventDelivered, consent.EventEnded:
+		return lineEvent
 	}
 	return lineUnknown
 }
@@ -166,6 +176,24 @@ func decodeLine(k lineKind, b []byte) (ledger.Call, *problem) {
 			return nil, p
 		}
 		return callOf(disclosureOf(&in.Disclosure))
+	case lineActivity:
+		var in api.ActivityLine
+		if p := decodeLineInto(shapeActivityLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(activityOf(&in.Activity))
+	case lineSignal:
+		var in api.SignalLine
+		if p := decodeLineInto(shapeSignalLine, b, &in, &in.Line); p != nil {
+			return nil, p
+		}
+		return callOf(signalOf(&in.Signal))
+	case lineEvent:
+		var in api.EventLine
+		if p := decodeLineInto(shapeEventLine, b, &in, &api.Line{}); p != nil {
+			return nil, p
+		}
+		return eventLine(&in)
 	}
 	// Which fields the line may have depends on its type; without one, say what is wrong with the JSON first.
 	var anything any
@@ -175,7 +203,19 @@ func decodeLine(k lineKind, b []byte) (ledger.Call, *problem) {
 	if json.Unmarshal(b, &anything) != nil {
 		return nil, newProblem("malformed_json", "", "The line is not JSON (RFC 8259).")
 	}
-	return nil, newProblem("invalid_value", "type", "Send the line's type: consent, withdrawal, correction or disclosure.")
+	return nil, newProblem("invalid_value", "type", "Send the line's type: consent, withdrawal, correction, disclosure, activity, signal, delivered or event_ended.")
+}
+
+// eventLine takes the end of an event for one member only: for everybody it is
+// answered before it is done, which no line of a batch is.
+func eventLine(in *api.EventLine) (ledger.Call, *problem) {
+	if in.MemberID == "" {
+		return nil, newProblem("missing_field", "member_id", "A line ends an event of one member; name them, or send the end for everybody to POST /v1/events.")
+	}
+	if in.IdempotencyKey != nil {
+		return nil, noIdempotency()
+	}
+	return callOf(eventEndOf(&in.EventEnd))
 }
 
 // callOf keeps a nil pointer from becoming a call.
@@ -191,7 +231,11 @@ func decodeLineInto(s *shape, b []byte, v any, line *api.Line) *problem {
 		return p
 	}
 	if line.IdempotencyKey != nil {
-		return newProblem("idempotency_not_available", "idempotency_key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.")
+		return noIdempotency()
 	}
 	return nil
+}
+
+func noIdempotency() *problem {
+	return newProblem("idempotency_not_available", "idempotency_key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.")
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"consentledger/ledger"
+	"consentledger/ledger/consent"
 	"consentledger/server/api"
 )
 
@@ -76,17 +77,48 @@ func getHistory(x *exchange) *problem {
 	if err != nil {
 		return x.problemOf(err)
 	}
-	out := api.History{Entries: make([]api.HistoryEntry, len(rows))}
-	for i, row := range rows {
-		out.Entries[i] = api.HistoryEntry{
-			Index: row.Index, LeafHash: hex.EncodeToString(row.LeafHash[:]), Class: row.Class,
-			RecordedAt: row.RecordedAt.UTC(), Event: row.Event.View(),
-		}
-	}
+	out := api.History{Entries: historyEntries(rows)}
 	if next != 0 {
 		out.Next = strconv.FormatUint(next, 10)
 	}
 	return x.answerJSON(http.StatusOK, out)
+}
+
+func historyEntries(rows []ledger.HistoryRow) []api.HistoryEntry {
+	out := make([]api.HistoryEntry, len(rows))
+	for i, row := range rows {
+		out[i] = api.HistoryEntry{
+			Index: row.Index, LeafHash: hex.EncodeToString(row.LeafHash[:]), Class: row.Class,
+			RecordedAt: row.RecordedAt.UTC(), Event: row.Event.View(),
+		}
+	}
+	return out
+}
+
+// exportForms are those of an export, and ldType is the one that is not plain JSON.
+var (
+	ldType      = []string{"application/ld+json"}
+	exportForms = [][]string{jsonType, ldType}
+)
+
+func getExport(x *exchange) *problem {
+	ref, p := x.memberRef()
+	if p != nil {
+		return p
+	}
+	e, err := x.s.book.Export(x.s.uncut, x.caller, ref, x.look)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	if x.offer[0] != ldType[0] {
+		return x.answerJSON(http.StatusOK, e)
+	}
+	b, err := e.JSONLD()
+	if err != nil {
+		return x.problemOf(err)
+	}
+	defer clear(b)
+	return x.send(http.StatusOK, ldType, b)
 }
 
 func getEntry(x *exchange) *problem {
@@ -109,13 +141,21 @@ func getEntry(x *exchange) *problem {
 }
 
 func getPolicies(x *exchange) *problem {
-	policies := x.s.book.Policies()
+	rules := x.s.book.Rules()
+	policies := rules.Policies()
 	out := api.Policies{Policies: make([]api.Policy, len(policies))}
 	for i, p := range policies {
 		row := api.Policy{
 			Policy: p.ID(), Version: p.Version(), Announced: p.Announced(), Reason: p.Reason(),
 			PostedAt: p.PostedAt.UTC(), EffectiveAt: p.EffectiveAt.UTC(),
 			Purposes: []string{}, Texts: map[string]string{}, Source: string(p.Source()),
+			Changes: rules.Changes(p.ID(), p.Version()), Reconsent: rules.Reconsent(p.ID(), p.Version()),
+		}
+		if row.Changes == nil {
+			row.Changes = []consent.PolicyChange{}
+		}
+		if row.Reconsent == nil {
+			row.Reconsent = []string{}
 		}
 		for _, purpose := range p.Purposes() {
 			row.Purposes = append(row.Purposes, purpose.ID)

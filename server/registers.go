@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"consentledger/ledger"
+	"consentledger/ledger/consent"
 	"consentledger/server/api"
 )
 
@@ -42,6 +43,36 @@ func (x *exchange) registerProblem(err error) *problem {
 		return newProblem("outcome_unknown", "", outcomeUnknown)
 	}
 	return p
+}
+
+func getRecipients(x *exchange) *problem {
+	all := x.s.book.Rules().Recipients()
+	if all == nil {
+		all = []consent.RecipientState{}
+	}
+	for i := range all {
+		r := &all[i]
+		r.From, r.PostedAt = r.From.UTC(), r.PostedAt.UTC()
+		if r.Until != nil {
+			until := r.Until.UTC()
+			r.Until = &until
+		}
+	}
+	return x.answerJSON(http.StatusOK, api.Recipients{Recipients: all})
+}
+
+func postRecipient(x *exchange) *problem {
+	c, p := decodeRecipientChange(x.body)
+	if p != nil {
+		return p
+	}
+	written, err := x.s.book.AddRecipient(x.s.uncut, x.caller, c)
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	return x.answerJSON(http.StatusCreated, api.RecipientAnswer{
+		Policy: c.Policy, ID: c.ID, Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
+	})
 }
 
 func getKeys(x *exchange) *problem {

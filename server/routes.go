@@ -23,6 +23,10 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/corrections", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postCorrection},
 		{method: "POST", label: "/v1/corrections/:id/outcome", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postOutcome},
 		{method: "POST", label: "/v1/disclosures", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postDisclosure},
+		{method: "POST", label: "/v1/events", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postEvent},
+		{method: "POST", label: "/v1/activity", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postActivity},
+		{method: "POST", label: "/v1/reactivations", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postReactivation},
+		{method: "POST", label: "/v1/signals", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postSignal},
 		{method: "POST", label: "/v1/batch", action: ledger.ActWrite, writes: true, media: mediaNDJSON, stream: true, handle: postBatch},
 		{method: "POST", label: "/v1/decisions", action: ledger.ActDecide, media: mediaJSON, handle: postDecision},
 		{method: "POST", label: "/v1/lookups", action: ledger.ActDecide, media: mediaJSON, handle: postLookup},
@@ -30,9 +34,22 @@ func (s *Server) routes() []route {
 		{method: "GET", label: "/v1/members/:ref", action: ledger.ActLook, look: true, handle: getMember},
 		{method: "GET", label: "/v1/members/:ref/history", action: ledger.ActLook, look: true, query: []string{"cursor", "limit"}, handle: getHistory},
 
+		{method: "GET", label: "/v1/members/:ref/export", action: ledger.ActLook, look: true, offers: exportForms, handle: getExport},
+		{method: "GET", label: "/v1/members/:ref/kept", action: ledger.ActOffice, look: true, ground: true, handle: getKept},
+		{method: "POST", label: "/v1/members/:ref/holds", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postHold},
+		{method: "DELETE", label: "/v1/members/:ref/holds/:id", action: ledger.ActOffice, writes: true, handle: deleteHold},
+
+		{method: "POST", label: "/v1/notices", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postNotice},
+		{method: "POST", label: "/v1/requests", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postRequest},
+		{method: "POST", label: "/v1/requests/:id/outcome", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postRequestOutcome},
+		{method: "GET", label: "/v1/due", action: ledger.ActOffice, look: true, query: []string{"within"}, handle: getDue},
+		{method: "POST", label: "/v1/breaches/query", action: ledger.ActOffice, look: true, media: mediaJSON, long: true, handle: postBreachQuery},
+
 		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
 		{method: "GET", label: "/v1/policies", public: true, handle: getPolicies},
 		{method: "POST", label: "/v1/policies", action: ledger.ActRegister, writes: true, media: mediaYAML, handle: postPolicy},
+		{method: "GET", label: "/v1/recipients", public: true, handle: getRecipients},
+		{method: "POST", label: "/v1/recipients", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postRecipient},
 		{method: "GET", label: "/v1/keys", action: ledger.ActRegister, handle: getKeys},
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
 		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},
@@ -49,6 +66,7 @@ func (s *Server) controlRoutes() []route {
 		{method: "GET", label: "/control/info", action: ledger.ActLog, handle: controlInfo},
 		{method: "GET", label: "/control/log", action: ledger.ActLog, query: []string{"from", "limit"}, handle: controlLog},
 		{method: "GET", label: "/control/tile/:level/:n", action: ledger.ActLog, handle: controlTile},
+		{method: "POST", label: "/control/members/:ref/withdrawals", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: controlWithdrawal},
 		{method: "POST", label: "/control/verify-deep", action: ledger.ActRegister, long: true, handle: controlVerifyDeep},
 	}
 }

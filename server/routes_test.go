@@ -17,25 +17,40 @@ var roles = []ledger.Role{"", ledger.RoleWriter, ledger.RoleReader, ledger.RoleD
 // matrix says who may make which call, from the contract's list of roles: the
 // letters of writer, reader, dpo, auditor and admin (m), or everybody.
 var matrix = map[string]string{
-	"POST /v1/consents":                "wd",
-	"POST /v1/withdrawals":             "wd",
-	"POST /v1/corrections":             "wd",
-	"POST /v1/corrections/:id/outcome": "wd",
-	"POST /v1/disclosures":             "wd",
-	"POST /v1/batch":                   "wd",
-	"POST /v1/decisions":               "wrd",
-	"POST /v1/lookups":                 "wrd",
-	"GET /v1/members/:ref":             "rd",
-	"GET /v1/members/:ref/history":     "rd",
-	"GET /v1/entries/:index":           "wrdam",
-	"GET /v1/policies":                 "everybody",
-	"POST /v1/policies":                "m",
-	"GET /v1/keys":                     "m",
-	"POST /v1/keys":                    "m",
-	"DELETE /v1/keys/:id":              "m",
-	"GET /checkpoint":                  "everybody",
-	"GET /livez":                       "everybody",
-	"GET /readyz":                      "everybody",
+	"POST /v1/consents":                 "wd",
+	"POST /v1/withdrawals":              "wd",
+	"POST /v1/corrections":              "wd",
+	"POST /v1/corrections/:id/outcome":  "wd",
+	"POST /v1/disclosures":              "wd",
+	"POST /v1/batch":                    "wd",
+	"POST /v1/decisions":                "wrd",
+	"POST /v1/lookups":                  "wrd",
+	"GET /v1/members/:ref":              "rd",
+	"GET /v1/members/:ref/history":      "rd",
+	"GET /v1/members/:ref/export":       "rd",
+	"GET /v1/members/:ref/kept":         "d",
+	"POST /v1/members/:ref/holds":       "d",
+	"DELETE /v1/members/:ref/holds/:id": "d",
+	"POST /v1/events":                   "wd",
+	"POST /v1/activity":                 "wd",
+	"POST /v1/reactivations":            "wd",
+	"POST /v1/signals":                  "wd",
+	"POST /v1/notices":                  "d",
+	"POST /v1/requests":                 "d",
+	"POST /v1/requests/:id/outcome":     "d",
+	"GET /v1/due":                       "d",
+	"POST /v1/breaches/query":           "d",
+	"GET /v1/recipients":                "everybody",
+	"POST /v1/recipients":               "m",
+	"GET /v1/entries/:index":            "wrdam",
+	"GET /v1/policies":                  "everybody",
+	"POST /v1/policies":                 "m",
+	"GET /v1/keys":                      "m",
+	"POST /v1/keys":                     "m",
+	"DELETE /v1/keys/:id":               "m",
+	"GET /checkpoint":                   "everybody",
+	"GET /livez":                        "everybody",
+	"GET /readyz":                       "everybody",
 }
 
 var letters = map[ledger.Role]string{ledger.RoleWriter: "w", ledger.RoleReader: "r", ledger.RoleDPO: "d", ledger.RoleAuditor: "a", ledger.RoleAdmin: "m"}
@@ -151,7 +166,7 @@ func TestOnlyTheExactPathIsARoute(t *testing.T) {
 	for _, path := range []string{
 		"/", "/v1/consents/", "/V1/consents", "//v1/consents", "/v1//consents", "/v1/./consents", "/v1/x/../consents",
 		"/v1/%63onsents", "/v1/members/a%2Fhistory", "/v1%2Fconsents", "/v1/members/mbr_%61", "/v1/members/", "/v1/members/a/b/c",
-		"/v1/members/mbr_a/export", "/metrics", "/openapi.yaml", "/control/info",
+		"/v1/members/mbr_a/exports", "/v1/members/export/kept/x", "/metrics", "/openapi.yaml", "/control/info",
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			r := httptest.NewRequest(method, path, nil)
@@ -204,7 +219,7 @@ func TestMediaTypesAreTakenAsTheyAreMeant(t *testing.T) {
 func TestALookWithoutAReasonIsRefusedBeforeItHappens(t *testing.T) {
 	d := &double{}
 	h := newDouble(t, d).Handler()
-	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history"} {
+	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history", "/v1/members/:ref/export", "/v1/members/:ref/kept", "/v1/due"} {
 		for reason, code := range map[string]string{
 			"": "access_reason_missing", "   ": "access_reason_missing", "a\x01b": "access_reason_invalid", "a\xff": "access_reason_invalid",
 			strings.Repeat("x", 1001): "access_reason_invalid", "a\u0085b": "access_reason_invalid",
@@ -280,7 +295,6 @@ func TestErrorsOfTheLedgerAreToldForWhatTheyAre(t *testing.T) {
 		"unknown_member":   {ledger.ErrUnknownMember, 404, ""},
 		"member_withdrawn": {ledger.ErrWithdrawn, 409, "C3"},
 		"member_dormant":   {ledger.ErrDormant, 409, "C6"},
-		"unknown_hold":     {ledger.ErrUnknownHold, 404, "C5"},
 		"ground_not_kept":  {ledger.ErrUnknownGround, 404, "C3"},
 	} {
 		w := do(newDouble(t, &double{err: c.err}).Handler(), request(route{method: "GET", label: "/v1/members/:ref", look: true}, ledger.RoleDPO))

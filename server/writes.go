@@ -48,6 +48,48 @@ func postDisclosure(x *exchange) *problem {
 	return x.submit(call)
 }
 
+func postActivity(x *exchange) *problem {
+	call, p := decodeActivity(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postReactivation(x *exchange) *problem {
+	call, p := decodeReactivation(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+func postSignal(x *exchange) *problem {
+	call, p := decodeSignal(x.body)
+	if p != nil {
+		return p
+	}
+	return x.submit(call)
+}
+
+// postEvent ends an order or event: of one member at once, of everybody as
+// soon as the ledger has come round to them.
+func postEvent(x *exchange) *problem {
+	call, p := decodeEventEnd(x.body)
+	if p != nil {
+		return p
+	}
+	if !call.Member.IsZero() {
+		return x.submit(call)
+	}
+	a, err := x.s.book.EndEvent(x.s.uncut, x.caller, call)
+	if err != nil {
+		return x.registerProblem(err)
+	}
+	x.out = append(appendRecordedAt(appendEntries(append(x.out, '{'), a.Entries), a.RecordedAt), '}', '\n')
+	return x.answer(http.StatusAccepted)
+}
+
 // submit writes a call and answers when it is durable.
 func (x *exchange) submit(call ledger.Call) *problem {
 	waiting, err := x.s.book.Submit(x.s.uncut, x.caller, call)

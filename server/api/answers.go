@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"time"
+
+	"consentledger/ledger/consent"
+)
 
 // Entry names one entry that a call wrote.
 type Entry struct {
@@ -73,6 +77,81 @@ type DisclosureAnswer struct {
 	RecordedAt time.Time `json:"recorded_at"`
 }
 
+// EventAnswer answers POST /v1/events of one member with 201.
+type EventAnswer struct {
+	Entries    []Entry   `json:"entries"`
+	Destroyed  Destroyed `json:"destroyed"`
+	Kept       []Kept    `json:"kept"` // what a hold keeps
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Recorded answers what has nothing else to say: the events of everybody (with
+// 202, because what they end is destroyed soon after), activity, reactivations,
+// signals, the outcomes of requests.
+type Recorded struct {
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// RequestAnswer answers POST /v1/requests with 201.
+type RequestAnswer struct {
+	Request    string    `json:"request"` // rqt_…
+	Due        time.Time `json:"due"`     // the first instant at which the answer is late
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// NoticeAnswer answers POST /v1/notices with 201.
+type NoticeAnswer struct {
+	Notice     string    `json:"notice"` // ntc_…
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// HoldAnswer answers POST /v1/members/{ref}/holds with 201.
+type HoldAnswer struct {
+	Hold       string    `json:"hold"` // hld_…
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// ReleaseAnswer answers DELETE /v1/members/{ref}/holds/{id} with 200.
+type ReleaseAnswer struct {
+	Entries    []Entry   `json:"entries"`
+	Destroyed  Destroyed `json:"destroyed"` // what the hold had put off
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// KeptApart answers GET /v1/members/{ref}/kept: what one class holds.
+type KeptApart struct {
+	State   string         `json:"state"` // withdrawn or dormant
+	Class   string         `json:"class"` // the ground
+	Basis   string         `json:"basis"` // the law
+	Until   *time.Time     `json:"until"` // null where an event decides
+	Entries []HistoryEntry `json:"entries"`
+}
+
+// DueList answers GET /v1/due, the most pressing first.
+type DueList struct {
+	Due  []Due `json:"due"`
+	More bool  `json:"more,omitempty"` // there is more than was looked through
+}
+
+// Due is something that somebody has to do by a time.
+type Due struct {
+	Kind   string    `json:"kind"`         // request, correction, correction_notice, dormancy_notice, hold, destruction_request
+	ID     string    `json:"id,omitempty"` // rqt_…, cor_…, hld_…, ntc_…; absent of a dormancy notice
+	Member string    `json:"member,omitempty"`
+	At     time.Time `json:"at"` // the first instant at which it is late
+}
+
+// Affected is a line of the answer to POST /v1/breaches/query.
+type Affected struct {
+	Member  string   `json:"member"`
+	Items   []string `json:"items"`
+	Entries []uint64 `json:"entries"` // that show it
+}
+
 // Decided answers POST /v1/decisions with 200.
 type Decided struct {
 	Allowed       bool    `json:"allowed"`
@@ -84,7 +163,7 @@ type Decided struct {
 // LookupAnswer answers POST /v1/lookups with 200.
 type LookupAnswer struct {
 	Member string `json:"member"`
-	State  string `json:"state"` // active or withdrawn
+	State  string `json:"state"` // active, dormant or withdrawn
 }
 
 // History answers GET /v1/members/{ref}/history, newest first.
@@ -127,6 +206,25 @@ type Policy struct {
 	Purposes    []string          `json:"purposes"`
 	Texts       map[string]string `json:"text_digests"` // language to SHA-256 of the text, lower-case hex
 	Source      string            `json:"source"`
+
+	// What it changed in the version before it; of a first version nothing.
+	Changes []consent.PolicyChange `json:"changes"`
+	// The purposes of which members who consented to an earlier version are asked again.
+	Reconsent []string `json:"reconsent_required"`
+}
+
+// Recipients answers GET /v1/recipients: every state of every recipient, with
+// from when until when it held.
+type Recipients struct {
+	Recipients []consent.RecipientState `json:"recipients"`
+}
+
+// RecipientAnswer answers POST /v1/recipients with 201.
+type RecipientAnswer struct {
+	Policy     string    `json:"policy"`
+	ID         string    `json:"id"`
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
 }
 
 // PolicyAnswer answers POST /v1/policies with 201.

@@ -23,7 +23,7 @@ type Consent struct {
 // Decision is what a member decided on one purpose.
 type Decision struct {
 	Purpose    string   `json:"purpose"`
-	Decision   string   `json:"decision"` // granted or refused
+	Decision   string   `json:"decision"` // granted, refused, or of cookies also ask (each time)
 	Items      []string `json:"items,omitempty"`
 	Recipients []string `json:"recipients,omitempty"`
 }
@@ -38,6 +38,16 @@ type Guardian struct {
 // Withdrawal is the body of POST /v1/withdrawals: purposes, or the scope membership.
 type Withdrawal struct {
 	MemberID   string   `json:"member_id"`
+	Purposes   []string `json:"purposes,omitempty"`
+	Items      []string `json:"items,omitempty"`
+	Scope      string   `json:"scope,omitempty"`
+	Method     string   `json:"method,omitempty"`
+	OccurredAt string   `json:"occurred_at,omitempty"`
+}
+
+// ControlWithdrawal is the body of POST /control/members/{ref}/withdrawals: a
+// Withdrawal of whom the ref stands for.
+type ControlWithdrawal struct {
 	Purposes   []string `json:"purposes,omitempty"`
 	Items      []string `json:"items,omitempty"`
 	Scope      string   `json:"scope,omitempty"`
@@ -91,6 +101,34 @@ type Lookup struct {
 	MemberID string `json:"member_id"`
 }
 
+// Activity is the body of POST /v1/activity: the member used the service.
+type Activity struct {
+	MemberID   string `json:"member_id"`
+	OccurredAt string `json:"occurred_at"`
+}
+
+// Reactivation is the body of POST /v1/reactivations: a dormant member came back.
+type Reactivation struct {
+	MemberID string `json:"member_id"`
+	Method   string `json:"method"`
+}
+
+// Signal is the body of POST /v1/signals: what a browser said by itself.
+type Signal struct {
+	MemberID   string `json:"member_id"`
+	Signal     string `json:"signal"` // gpc
+	Value      bool   `json:"value"`
+	OccurredAt string `json:"occurred_at"`
+}
+
+// EventEnd is the body of POST /v1/events. Without member_id it is meant for everybody.
+type EventEnd struct {
+	Type       string `json:"type"` // delivered or event_ended
+	MemberID   string `json:"member_id,omitempty"`
+	Reference  string `json:"reference"`
+	OccurredAt string `json:"occurred_at"`
+}
+
 // NewKey is the body of POST /v1/keys.
 type NewKey struct {
 	Role string `json:"role"`
@@ -99,7 +137,7 @@ type NewKey struct {
 
 // Line is what a line of POST /v1/batch has beside the fields of its call.
 type Line struct {
-	Type           string  `json:"type"` // consent, withdrawal, correction or disclosure
+	Type           string  `json:"type"` // consent, withdrawal, correction, disclosure, activity or signal
 	IdempotencyKey *string `json:"idempotency_key,omitempty"`
 }
 
@@ -124,5 +162,21 @@ type (
 	DisclosureLine struct {
 		Line
 		Disclosure
+	}
+	// ActivityLine is a line of type activity.
+	ActivityLine struct {
+		Line
+		Activity
+	}
+	// SignalLine is a line of type signal.
+	SignalLine struct {
+		Line
+		Signal
+	}
+	// EventLine is a line of type delivered or event_ended, which is the call's
+	// own type. It is of one member.
+	EventLine struct {
+		EventEnd
+		IdempotencyKey *string `json:"idempotency_key,omitempty"`
 	}
 )
