@@ -27,7 +27,7 @@ func (p place) root() string {
 }
 
 func (p place) options(log *slog.Logger) datadir.Options {
-	return datadir.Options{AcceptWeakRoot: p.AcceptWeakRoot, Log: log}
+	return clocked(datadir.Options{AcceptWeakRoot: p.AcceptWeakRoot, Log: log})
 }
 
 // once is for a command that does one thing and ends: what is due is left to the server.

@@ -38,6 +38,12 @@ var (
 // startServer serves, with --init the first time, and waits until it listens.
 func startServer(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
+	return startBinary(t, "consentledger", nil, dir, args...)
+}
+
+// startBinary does so with a binary and an environment of the test's.
+func startBinary(t testing.TB, bin string, env []string, dir string, args ...string) *process {
+	t.Helper()
 	s := &process{dir: dir, ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 30 * time.Second}}
 	var err error
 	if s.out, err = os.OpenFile(filepath.Join(dir, "stdout"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
@@ -46,7 +52,8 @@ func startServer(t testing.TB, dir string, args ...string) *process {
 	if s.log, err = os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.cmd = exec.Command("consentledger", append([]string{"serve", "--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "data"), "--accept-weak-root"}, args...)...)
+	s.cmd = exec.Command(bin, append([]string{"serve", "--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "data"), "--accept-weak-root"}, args...)...)
+	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

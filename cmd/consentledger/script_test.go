@@ -11,9 +11,21 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidy{m}, map[string]func(){
 		"consentledger": main,
 	})
+}
+
+// tidy removes what the tests have made for all of them together.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	defer func() {
+		if bin := clockedOnce.path; bin != "" {
+			_ = os.RemoveAll(filepath.Dir(bin))
+		}
+	}()
+	return m.M.Run()
 }
 
 // TestTranscripts runs every transcript in testdata against the binary.
@@ -25,34 +37,42 @@ func TestTranscripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			// The file of the root key may lie on any filesystem here; what the
-			// flag is for has a transcript of its own.
-			env.Setenv("CONSENTLEDGER_ACCEPT_WEAK_ROOT", "true")
-			env.Values[serversKey{}] = map[string]*background{}
-			policies, err := filepath.Abs("../../testdata/policies")
-			env.Setenv("POLICIES", policies)
-			return err
-		},
-		Condition: condition,
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"rc":       cmdRC,
-			"serve":    cmdServe,
-			"halt":     cmdHalt,
-			"call":     cmdCall,
-			"paste":    cmdPaste,
-			"keys":     cmdKeys,
-			"capture":  cmdCapture,
-			"tamper":   cmdTamper,
-			"tmpfs":    cmdTmpfs,
-			"remount":  cmdRemount,
-			"fill":     cmdFill,
-			"consents": cmdConsents,
-			"mode":     cmdMode,
-			"kept":     cmdKept,
-			"once":     cmdOnce,
-		},
+		Setup:               setup,
+		Condition:           condition,
+		Cmds:                scriptCommands(),
 	})
+}
+
+func setup(env *testscript.Env) error {
+	// The file of the root key may lie on any filesystem here; what the
+	// flag is for has a transcript of its own.
+	env.Setenv("CONSENTLEDGER_ACCEPT_WEAK_ROOT", "true")
+	env.Values[serversKey{}] = map[string]*background{}
+	policies, err := filepath.Abs("../../testdata/policies")
+	env.Setenv("POLICIES", policies)
+	return err
+}
+
+type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
+
+func scriptCommands() map[string]scriptCommand {
+	return map[string]scriptCommand{
+		"rc":       cmdRC,
+		"serve":    cmdServe,
+		"halt":     cmdHalt,
+		"call":     cmdCall,
+		"paste":    cmdPaste,
+		"keys":     cmdKeys,
+		"capture":  cmdCapture,
+		"tamper":   cmdTamper,
+		"tmpfs":    cmdTmpfs,
+		"remount":  cmdRemount,
+		"fill":     cmdFill,
+		"consents": cmdConsents,
+		"mode":     cmdMode,
+		"kept":     cmdKept,
+		"once":     cmdOnce,
+	}
 }
 
 // condition answers [root] and [mount].
@@ -86,7 +106,7 @@ func environ(ts *testscript.TestScript) []string {
 			env = append(env, kv)
 		}
 	}
-	for _, name := range []string{"ACCEPT_WEAK_ROOT", "DIR", "ROOT", "LISTEN", "ALLOW_PLAINTEXT"} {
+	for _, name := range []string{"ACCEPT_WEAK_ROOT", "DIR", "ROOT", "LISTEN", "ALLOW_PLAINTEXT", "TEST_CLOCK"} {
 		if v := ts.Getenv("CONSENTLEDGER_" + name); v != "" {
 			env = append(env, "CONSENTLEDGER_"+name+"="+v)
 		}

@@ -28,18 +28,27 @@ import (
 //	call 201 POST /v1/consents '{"member_id": …}'
 //	call 200 GET /v1/members/$REF 'Access-Reason: request of the member'
 //
-// NOW in a body is the time now.
+// NOW in a body is the time now, NOW+31d and TODAY what dated says.
 func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: call STATUS METHOD PATH [BODY|HEADER: VALUE…]")
 	}
-	var body io.Reader
-	req, err := http.NewRequest(args[1], ts.Getenv("URL")+args[2], nil)
+	status, answer := callOf(ts, args[1], args[2], args[3:]...)
+	_, _ = ts.Stdout().Write(answer)
+	if strconv.Itoa(status) != args[0] {
+		ts.Fatalf("status %d instead of %s: %s", status, args[0], answer)
+	}
+}
+
+// callOf makes a call with a body, a @file of YAML, and headers.
+func callOf(ts *testscript.TestScript, method, path string, rest ...string) (status int, answer []byte) {
+	req, err := http.NewRequest(method, ts.Getenv("URL")+path, nil)
 	ts.Check(err)
-	for _, a := range args[3:] {
+	var body io.Reader
+	for _, a := range rest {
 		switch name, value, _ := strings.Cut(a, ": "); {
 		case strings.HasPrefix(a, "{"):
-			body = strings.NewReader(strings.ReplaceAll(a, "NOW", time.Now().UTC().Format(time.RFC3339)))
+			body = strings.NewReader(dated(ts, a))
 			req.Header.Set("Content-Type", "application/json")
 		case strings.HasPrefix(a, "@"):
 			body = strings.NewReader(ts.ReadFile(a[1:]))
@@ -57,12 +66,9 @@ func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	answer, err = io.ReadAll(resp.Body)
 	ts.Check(err)
-	_, _ = ts.Stdout().Write(answer)
-	if strconv.Itoa(resp.StatusCode) != args[0] {
-		ts.Fatalf("status %d instead of %s: %s", resp.StatusCode, args[0], answer)
-	}
+	return resp.StatusCode, answer
 }
 
 // cmdKeys takes what serve --init printed into ADMIN, WRITER, PUBLIC; KEY
@@ -321,7 +327,7 @@ func cmdKept(ts *testscript.TestScript, neg bool, args []string) {
 		if (k.Until == nil) != (k.Event != "") {
 			ts.Fatalf("%s: it must end by a time or by an event", k.Class)
 		}
-		if k.Until != nil && (k.Basis == "" || !k.Until.After(time.Now())) {
+		if k.Until != nil && (k.Basis == "" || !k.Until.After(timeOf(ts))) {
 			ts.Fatalf("%s: until %v, basis %q", k.Class, k.Until, k.Basis)
 		}
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	AcceptWeakRoot bool
 	Log            *slog.Logger     // absent: nothing is logged
 	Clock          func() time.Time // absent: the system's
+	// After is how the sweep waits, so that it follows Clock; absent: by the system's time.
+	After func(time.Duration) <-chan time.Time
 	// SweepEvery is how often what is due is destroyed; absent: an hour, and at
 	// once when the ledger is opened; negative: never, for a command that does
 	// one thing and ends.
@@ -155,7 +157,7 @@ func boltMaps() map[store.Map]bolt.MapOptions {
 }
 
 func options(dir string, s store.Store, keeper ledger.RootKeeper, o Options) ledger.Options {
-	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, SweepEvery: o.SweepEvery, CacheBytes: o.CacheBytes}
+	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, After: o.After, SweepEvery: o.SweepEvery, CacheBytes: o.CacheBytes}
 }
 
 // writable makes sure that files can be made in dir, which a ledger needs for
