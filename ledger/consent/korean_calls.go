@@ -46,7 +46,7 @@ var koreanCalls = map[string]string{
 	"the purpose is not for this kind of member; see its member_kinds":                                             "이 회원 종류에는 해당하지 않는 목적입니다. 그 목적의 member_kinds를 확인하십시오.",
 	"the purpose rests on a contract or a legal duty, not on consent; it cannot be refused, only left out":         "동의가 아니라 계약이나 법적 의무에 근거한 목적입니다. 거부로 보낼 수 없으니 빼고 보내십시오.",
 	"a refusal is of the whole purpose; to refuse optional items grant the purpose without them, or withdraw them": "거부는 목적 전체에 대한 것입니다. 선택 항목만 거부하려면 그 항목을 빼고 동의를 보내거나 그 항목을 철회하십시오.",
-	"the class of a purpose in this call ends by an event; name the order or event with reference":                 "이 요청에 있는 목적의 보유 구분은 주문이나 행사가 끝날 때까지입니다. 그 주문이나 행사를 reference로 밝히십시오.",
+	"the class of a purpose in this call ends by an event; name the order or event with reference":                 "이 요청에 있는 목적의 보유 구분은 주문이나 이벤트가 끝날 때까지입니다. 그 주문이나 이벤트를 reference로 밝히십시오.",
 	"the item is there twice; remove one":                                                                          "같은 항목이 두 번 있습니다. 하나를 빼십시오.",
 	"the policy prohibits the item; do not collect it":                                                             "방침이 금지한 항목입니다. 수집하지 마십시오.",
 	"a sensitive item is granted only under a purpose of kind sensitive; send a decision of its own":               "민감정보는 kind가 sensitive인 목적에서만 동의받을 수 있습니다. 별도의 결정으로 보내십시오.",
@@ -90,7 +90,7 @@ var koreanCalls = map[string]string{
 
 	// Disclosures.
 	"an item is under correction; wait for its outcome or leave it out":                                                                      "정정 중인 항목이 있습니다. 결과를 기다리거나 그 항목을 빼십시오.",
-	"the member's yes to this purpose was about another order or event; ask about this one":                                                  "이 목적에 대한 회원의 동의는 다른 주문이나 행사에 관한 것입니다. 이번 것에 대해 동의를 받으십시오.",
+	"the member's yes to this purpose was about another order or event; ask about this one":                                                  "이 목적에 대한 회원의 동의는 다른 주문이나 이벤트에 관한 것입니다. 이번 것에 대해 동의를 받으십시오.",
 	"name the items that are given":                                                                                                          "제공하는 항목을 items에 적으십시오.",
 	"name the purpose that the items are given for":                                                                                          "어떤 목적으로 제공하는지 purpose에 적으십시오.",
 	"a recipient is a name of 1 to 64 of a-z, 0-9, _ and -":                                                                                  "recipient는 a-z, 0-9, _, -로 된 1~64자의 이름입니다.",
@@ -119,14 +119,16 @@ var koreanCalls = map[string]string{
 	"must be text of at most 256 bytes":                          "256바이트 이하의 글이어야 합니다.",
 
 	// The keys that entries need.
-	"the purpose's class ends by an event; name the order or event with reference":                                              "이 목적의 보유 구분은 주문이나 행사가 끝날 때까지입니다. 그 주문이나 행사를 reference로 밝히십시오.",
-	"nothing of this purpose is open under that reference; record the consent or contract with it first":                        "그 reference로 열려 있는 것이 이 목적에 없습니다. 그 reference로 동의나 계약을 먼저 기록하십시오.",
-	"the member has nothing recorded in the class of this purpose; record the consent or contract first":                        "이 목적의 보유 구분에 회원의 기록이 없습니다. 동의나 계약을 먼저 기록하십시오.",
-	"the member has too many orders or events that have not ended; end some first":                                              "끝나지 않은 주문이나 행사가 너무 많습니다. 먼저 몇 가지를 끝내십시오.",
-	"the order or event of that reference has ended for everybody; use a reference of its own for a new one":                    "그 reference의 주문 또는 행사는 모두에게 종료되었습니다. 새 주문이나 행사에는 고유한 reference를 사용하십시오.",
-	"there is no destruction entry at that index; send the index of the entry of class destructions in the withdrawal's answer": "그 index에는 파기 기록이 없습니다. 철회 응답에서 class가 destructions인 항목의 index를 보내십시오.",
-	"the member is active, and nothing of them is kept apart; use the ordinary calls":                                           "회원이 활동 중이어서 분리 보관된 것이 없습니다. 일반 호출을 사용하십시오.",
-	"there is no such request; use the id of the answer that opened it":                                                         "그러한 요청이 없습니다. 요청을 접수한 응답의 id를 사용하십시오.",
+	"the purpose's class ends by an event; name the order or event with reference":                       "이 목적의 보유 구분은 주문이나 이벤트가 끝날 때까지입니다. 그 주문이나 이벤트를 reference로 밝히십시오.",
+	"nothing of this purpose is open under that reference; record the consent or contract with it first": "그 reference로 열려 있는 것이 이 목적에 없습니다. 그 reference로 동의나 계약을 먼저 기록하십시오.",
+	"the member has nothing recorded in the class of this purpose; record the consent or contract first": "이 목적의 보유 구분에 회원의 기록이 없습니다. 동의나 계약을 먼저 기록하십시오.",
+	"the member has too many orders or events that have not ended; end some first":                       "끝나지 않은 주문이나 이벤트가 너무 많습니다. 먼저 몇 가지를 끝내십시오.",
+
+	// The ledger's own.
+	"the order or event of that reference has ended for everybody; use a reference of its own for a new one":                    "그 reference의 주문이나 이벤트는 모두에게 끝났습니다. 새로운 것에는 다른 reference를 쓰십시오.",
+	"the member is active, and nothing of them is kept apart; use the ordinary calls":                                           "활동 중인 회원이라 분리 보관된 것이 없습니다. 일반 호출을 쓰십시오.",
+	"there is no destruction entry at that index; send the index of the entry of class destructions in the withdrawal's answer": "그 번호에 파기 기록이 없습니다. 철회 응답에서 class가 destructions인 기록의 index를 보내십시오.",
+	"there is no such request; use the id of the answer that opened it":                                                         "그런 요구가 없습니다. 요구를 접수할 때 받은 id를 쓰십시오.",
 	"role is one of writer, reader, dpo, auditor, admin":                                                                        "role은 writer, reader, dpo, auditor, admin 가운데 하나입니다.",
 	"name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend":                                   "name은 다른 키와 구별되는 1~64바이트의 글입니다. 예: shop-backend.",
 }

@@ -11,7 +11,8 @@ import (
 // filesInKorean are those whose every message is in Korean.
 var filesInKorean = []string{
 	"dormancy.go", "keys.go", "planactivity.go", "planconsent.go", "plancorrection.go", "plandisclosure.go", "planhold.go", "plannotice.go",
-	"planrequest.go", "planwithdrawal.go", "../registers.go", "../submit.go",
+	"planrequest.go", "planwithdrawal.go", "../build.go", "../endings.go", "../kept.go", "../notices.go",
+	"../registers.go", "../requests.go", "../submit.go",
 }
 
 func TestEveryMessageOfARefusalIsAlsoInKorean(t *testing.T) {
