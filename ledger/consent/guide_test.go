@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,31 +102,66 @@ func TestPolicyfileMDListsEveryKeyAndNoOther(t *testing.T) {
 	}
 }
 
-// Codes that a page names must be codes, or a reader looks for what is not there.
-func TestThePagesNameOnlyCodesThatAre(t *testing.T) {
-	codes := codesInSource(t)
-	code := regexp.MustCompile("`([a-z]+_[a-z_]+)`")
-	known := func(page string) (unknown []string) {
-		for _, m := range code.FindAllStringSubmatch(page, -1) {
-			if !slices.Contains(codes, m[1]) && !slices.Contains(otherNames(t), m[1]) {
-				unknown = append(unknown, m[1])
+// Whatever a page writes like a code must be one, or a key, a field, a value or
+// a name of the sample policies: a reader would look for it in vain.
+func TestThePagesNameOnlyWhatThereIs(t *testing.T) {
+	known := map[string]bool{}
+	for _, pattern := range []string{"*.go", "../*.go", "../../server/*.go", "../../server/api/*.go", "../../testdata/policies/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files %s: %v", pattern, err)
+		}
+		for _, name := range files {
+			if !strings.HasSuffix(name, "_test.go") {
+				for _, m := range codeLike.FindAllString(read(t, name), -1) {
+					known[m] = true
+				}
 			}
 		}
-		return unknown
 	}
-	for _, page := range []string{"POLICYFILE.md", "RULES.md"} {
-		if unknown := known(read(t, page)); len(unknown) > 0 {
-			t.Errorf("%s names %v, which are neither codes nor keys", page, unknown)
+	for _, block := range regexp.MustCompile("(?s)```yaml\n.*?```").FindAllString(read(t, "GUIDE.md"), -1) {
+		for _, m := range codeLike.FindAllString(block, -1) {
+			known[m] = true // of an example
 		}
 	}
-	if len(known("`no_such_code`")) == 0 {
+	unknown := func(page string) (names []string) {
+		for _, m := range codeSpan.FindAllStringSubmatch(page, -1) {
+			for _, word := range codeLike.FindAllString(m[1], -1) {
+				if !known[word] {
+					names = append(names, word)
+				}
+			}
+		}
+		return names
+	}
+	for _, page := range []string{"GUIDE.md", "POLICYFILE.md", "RULES.md", "SHOPDAY.md"} {
+		if names := unknown(read(t, page)); len(names) > 0 {
+			t.Errorf("%s names %v, and nothing is called so", page, names)
+		}
+	}
+	if len(unknown("`no_such_code`")) == 0 {
 		t.Error("a code that is none passes, so the search proves nothing")
 	}
 }
 
-// otherNames are the words that are written like codes: keys, their values,
-// and the reasons of decisions.
-func otherNames(t *testing.T) []string {
-	return append(fileKeys(t), UntilPurposeWithdrawal, UntilEventEnd, RecipientThirdParty, BasisLegalObligation, PurposeUniqueID,
-		ReasonProcessingSuspended, ReasonReconsentRequired)
+var (
+	codeSpan = regexp.MustCompile("`([^`\n]+)`")
+	codeLike = regexp.MustCompile("[a-z]+_[a-z_]+")
+)
+
+// A link to a file that is not there leads nowhere.
+func TestTheLinksOfThePagesLeadSomewhere(t *testing.T) {
+	links := regexp.MustCompile(`\]\(([^)#:]+)\)`)
+	n := 0
+	for _, page := range []string{"GUIDE.md", "POLICYFILE.md", "RULES.md", "SHOPDAY.md"} {
+		for _, m := range links.FindAllStringSubmatch(read(t, page), -1) {
+			n++
+			if _, err := os.Stat(m[1]); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("only %d links were found", n)
+	}
 }
