@@ -28,21 +28,11 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if err := disclosureForm(d, now); err != nil {
 		return nil, err
 	}
-	s, err := r.disclosedPurpose(f, d, now)
+	s, rec, ex, err := r.disclosable(f, d, now)
 	if err != nil {
 		return nil, err
 	}
 	p := s.posted.Policy
-	rec, ex, err := r.disclosureRecipient(s, d, now)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkDisclosedItems(f, s, ex, d.Items); err != nil {
-		return nil, err
-	}
-	if err := r.checkSuspensions(f, ex, d.Items, now); err != nil {
-		return nil, err
-	}
 	if ex == nil {
 		if err := r.disclosureConsent(f, s, rec, d, now); err != nil {
 			return nil, err
@@ -94,6 +84,23 @@ func (r *Register) checkSuspensions(f *Fold, ex *Exemption, items []string, now 
 		return forbid("dormant", "member_id", "the member is dormant, and what is held of them is kept apart; record with POST /v1/reactivations that they came back first")
 	}
 	return nil
+}
+
+// disclosable makes every check but the one for the consent.
+func (r *Register) disclosable(f *Fold, d *Disclosure, now time.Time) (s *statement, rec *Recipient, ex *Exemption, err error) {
+	if s, err = r.disclosedPurpose(f, d, now); err != nil {
+		return nil, nil, nil, err
+	}
+	if rec, ex, err = r.disclosureRecipient(s, d, now); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := checkDisclosedItems(f, s, ex, d.Items); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := r.checkSuspensions(f, ex, d.Items, now); err != nil {
+		return nil, nil, nil, err
+	}
+	return s, rec, ex, nil
 }
 
 func disclosureForm(d *Disclosure, now time.Time) error {
@@ -160,7 +167,7 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption does not cover this purpose")
 		case ex.Anonymised:
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for anonymised data only; send the disclosure with form: anonymised and without member_id")
-		case ex.Authority && r.knownAsOther(d.Recipient):
+		case ex.Authority && r.knownAsOther(d.Recipient, now):
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for authorities, and the recipient is none")
 		}
 	}

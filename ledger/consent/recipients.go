@@ -54,20 +54,20 @@ func (r *Register) recipientIDs(v *Posted) []string {
 	return ids
 }
 
-// knownAsOther reports whether any version of any policy, or a change, names
-// the recipient as something else than an authority: whoever left the
-// register, or is not on it yet, is no authority for that.
-func (r *Register) knownAsOther(id string) bool {
+// knownAsOther reports whether any version of any policy, or a change, that was
+// posted by a time names the recipient as something else than an authority:
+// whoever left the register, or is not on it yet, is no authority for that.
+func (r *Register) knownAsOther(id string, at time.Time) bool {
 	for _, vs := range r.policies {
 		for _, v := range vs {
-			if rec := v.byRec[id]; rec != nil && rec.Kind != RecipientAuthority {
+			if rec := v.byRec[id]; rec != nil && rec.Kind != RecipientAuthority && !v.PostedAt.After(at) {
 				return true
 			}
 		}
 	}
 	for _, changes := range r.changes {
 		for i := range changes {
-			if rec := &changes[i].rec; rec.ID == id && rec.Kind != RecipientAuthority {
+			if c := &changes[i]; c.rec.ID == id && c.rec.Kind != RecipientAuthority && !c.postedAt.After(at) {
 				return true
 			}
 		}
