@@ -90,7 +90,11 @@ func (b *book) commit(p *consent.Plan, err error, now time.Time) error {
 	}
 	for _, k := range p.Create {
 		if b.key(k) < 0 {
-			b.keys = append(b.keys, consent.KeyState{KeyName: k})
+			made := consent.KeyState{KeyName: k}
+			if rule, _ := b.r.Rule(k.Class); rule.Ratchet() {
+				made.Due = b.r.DayStart(b.r.DiesOn(rule, b.r.Day(now)))
+			}
+			b.keys = append(b.keys, made)
 		}
 	}
 	for _, d := range p.Entries {
@@ -107,25 +111,83 @@ func (b *book) commit(p *consent.Plan, err error, now time.Time) error {
 		b.entries = append(b.entries, line{b.next, now, d.Key, body})
 		b.next++
 	}
+	for _, d := range p.SetDue {
+		b.keys[b.key(d.KeyName)].Due = d.Due
+	}
+	for _, k := range p.ClearDue {
+		b.keys[b.key(k)].Due = time.Time{}
+	}
+	for _, h := range p.SetHold {
+		b.keys[b.key(h.KeyName)].HeldUntil = h.Until
+	}
 	for _, k := range p.Destroy {
-		if b.key(k) < 0 {
+		i := b.key(k)
+		if i < 0 {
 			b.t.Fatalf("destroys %v, which is not there", k)
+		}
+		if b.keys[i].HeldUntil.After(now) {
+			b.t.Fatalf("destroys %v, which is held", k)
 		}
 		b.keys = slices.DeleteFunc(b.keys, func(s consent.KeyState) bool { return s.KeyName == k })
 		b.entries = slices.DeleteFunc(b.entries, func(l line) bool { return l.key == k })
 	}
-	for _, d := range p.SetDue {
-		b.keys[b.key(d.KeyName)].Due = d.Due
-	}
 	b.ended = b.ended || p.Ended
-	b.f = consent.NewFold()
-	for _, l := range b.entries {
-		b.f.Apply(l.index, l.at, l.key, must(consent.DecodeEvent(l.body)))
-	}
+	b.f = fold(b.entries)
 	if b.ended {
 		b.f.MarkWithdrawn()
 	}
 	return nil
+}
+
+func fold(entries []line) *consent.Fold {
+	f := consent.NewFold()
+	for _, l := range entries {
+		f.Apply(l.index, l.at, l.key, must(consent.DecodeEvent(l.body)))
+	}
+	return f
+}
+
+// sweep destroys what is due, as the ledger's sweep does, and ends a membership
+// that was dormant for long enough.
+func (b *book) sweep(now time.Time) {
+	b.t.Helper()
+	if p := b.r.PlanDormancyEnd(b.f, b.keys, now); p != nil {
+		b.commit(p, nil, now)
+	}
+	var gone, moved []consent.KeyName
+	for _, k := range b.keys {
+		if k.Due.IsZero() || k.Due.After(now) || k.HeldUntil.After(now) {
+			continue
+		}
+		if rule, _ := b.r.Rule(k.Class); rule.Ratchet() {
+			moved = append(moved, k.KeyName)
+		} else {
+			gone = append(gone, k.KeyName)
+		}
+	}
+	p := b.r.PlanExpiry(b.f, b.keys, slices.Concat(gone, moved), now)
+	if p == nil {
+		p = &consent.Plan{}
+	}
+	p.Destroy = gone
+	for _, k := range moved {
+		rule, _ := b.r.Rule(k.Class)
+		oldest := b.r.Day(now)
+		b.entries = slices.DeleteFunc(b.entries, func(l line) bool {
+			if l.key != k {
+				return false
+			}
+			day := b.r.Day(l.at)
+			if b.r.DiesOn(rule, day) <= b.r.Day(now) {
+				b.keys[b.key(k)].Entries--
+				return true
+			}
+			oldest = min(oldest, day)
+			return false
+		})
+		b.keys[b.key(k)].Due = b.r.DayStart(b.r.DiesOn(rule, oldest))
+	}
+	b.commit(p, nil, now)
 }
 
 func (b *book) consent(c *consent.Consent, now time.Time) (*consent.Plan, error) {
@@ -161,6 +223,60 @@ func (b *book) outcome(o *consent.CorrectionOutcome, now time.Time) (*consent.Pl
 func (b *book) look(a *consent.Access, now time.Time) (*consent.Plan, error) {
 	b.t.Helper()
 	p, err := b.r.PlanAccess(b.f, b.keys, a, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) hold(h *consent.Hold, id string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanHold(b.f, b.keys, h, id, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) release(id string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanRelease(b.f, b.keys, id, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) active(now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanActivity(b.f, b.keys, &consent.Activity{OccurredAt: now}, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) reactivate(method string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanReactivation(b.f, b.keys, &consent.Reactivation{Method: method}, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) signal(s *consent.Signal, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanSignal(b.f, b.keys, s, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) request(kind, id string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, _, err := b.r.PlanRequest(b.f, b.keys, &consent.Request{Type: kind, Channel: "email", ReceivedAt: now}, id, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) answer(o *consent.RequestOutcome, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanRequestOutcome(b.f, b.keys, o, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) notice(n *consent.Notice, id string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanNotice(b.f, b.keys, n, id, now)
+	return p, b.commit(p, err, now)
+}
+
+func (b *book) event(kind, reference string, now time.Time) (*consent.Plan, error) {
+	b.t.Helper()
+	p, err := b.r.PlanEventEnd(b.f, b.keys, &consent.EventEnd{Type: kind, Reference: reference, OccurredAt: now}, now)
 	return p, b.commit(p, err, now)
 }
 

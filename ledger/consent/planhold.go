@@ -120,10 +120,10 @@ func (r *Register) PlanRelease(f *Fold, keys []KeyState, id string, now time.Tim
 		if !h.covers(k.Class) {
 			continue
 		}
-		if until := f.heldUntil(k.Class, id, now); until.IsZero() && r.overdue(k, h.key, now) {
+		until := f.heldUntil(k.Class, id, now)
+		plan.SetHold = append(plan.SetHold, KeyHold{k.KeyName, until})
+		if until.IsZero() && r.overdue(k, h.key, now) {
 			plan.Destroy = append(plan.Destroy, k.KeyName)
-		} else {
-			plan.SetHold = append(plan.SetHold, KeyHold{k.KeyName, until})
 		}
 	}
 	r.restateActivity(plan, f, keys, func(u *keyUse) bool { return slices.Contains(plan.Destroy, u.key) }, now)
