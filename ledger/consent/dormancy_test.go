@@ -12,7 +12,9 @@ import (
 
 var somebody = must(consent.ParseMemberID("kim@shop.example"))
 
-func start(s string) time.Time { return must(time.ParseInLocation(time.DateTime, s+" 00:00:00", seoul)) }
+func start(s string) time.Time {
+	return must(time.ParseInLocation(time.DateTime, s+" 00:00:00", seoul))
+}
 
 func dormancyNotice(outcome string, at time.Time) *consent.Notice {
 	n := &consent.Notice{Kind: consent.NoticeDormancy, Member: somebody, Channel: "email", SentAt: at, Outcome: outcome}
@@ -150,8 +152,11 @@ func TestWhateverTheMemberDoesPutsDormancyOff(t *testing.T) {
 			return err
 		},
 		"a request": func(b *book) error { _, err := b.request(consent.RequestAccess, "rqt_1", at); return err },
-		"a signal":  func(b *book) error { _, err := b.signal(&consent.Signal{Signal: "gpc", OccurredAt: at}, at); return err },
-		"activity":  func(b *book) error { _, err := b.active(at); return err },
+		"a signal": func(b *book) error {
+			_, err := b.signal(&consent.Signal{Signal: "gpc", OccurredAt: at}, at)
+			return err
+		},
+		"activity": func(b *book) error { _, err := b.active(at); return err },
 		"CONTROL a look": func(b *book) error {
 			_, err := b.look(&consent.Access{Who: "op", Reason: "a call"}, at)
 			return err
