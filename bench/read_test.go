@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -31,27 +32,39 @@ func BenchmarkDecide(b *testing.B) {
 	})
 	// Every iteration asks for a member of whom nothing is in memory but the
 	// upper pages of the keyring: their keys and entries are read and opened.
-	b.Run("NotCached", func(b *testing.B) {
-		const count = 20_000
-		dir := filled(b, count)
-		m := members
-		b.ReportAllocs()
-		var l *ledger.Ledger
-		var n uint64
-		for b.Loop() {
-			if n%count == 0 { // all have been asked for: forget them
-				b.StopTimer()
-				if l != nil {
-					closeLedger(b, l)
+	for _, entries := range []int{1, 20} {
+		b.Run(fmt.Sprintf("NotCached/entries=%d", entries), func(b *testing.B) {
+			count := uint64(20_000 / entries)
+			dir := filled(b, count)
+			if entries > 1 {
+				all := make([]uint64, count)
+				for n := range all {
+					all[n] = uint64(n)
 				}
-				l = openLedger(b, dir)
-				b.StartTimer()
+				l := openLedger(b, dir)
+				if err := book.Consent(context.Background(), l, members, all, entries-1); err != nil {
+					b.Fatal(err)
+				}
+				closeLedger(b, l)
 			}
-			decide(b, l, m, book.Spread(n, count))
-			n++
-		}
-		closeLedger(b, l)
-	})
+			b.ReportAllocs()
+			var l *ledger.Ledger
+			var n uint64
+			for b.Loop() {
+				if n%count == 0 { // all have been asked for: forget them
+					b.StopTimer()
+					if l != nil {
+						closeLedger(b, l)
+					}
+					l = openLedger(b, dir)
+					b.StartTimer()
+				}
+				decide(b, l, members, book.Spread(n, count))
+				n++
+			}
+			closeLedger(b, l)
+		})
+	}
 }
 
 // BenchmarkOpen opens a ledger of 100,000 entries, as a server does at its start.

@@ -52,19 +52,34 @@ func (l *Ledger) eachTag(from, to uint64, f func(uint64, tagindex.Tag) error) er
 }
 
 // entry returns a copy of one entry.
-func (l *Ledger) entry(index uint64) (entry []byte, err error) {
-	err = l.o.Store.View(func(r store.Reader) error {
-		b, err := r.Get(mapEntries, indexKey(index))
-		if err != nil {
-			return err
+func (l *Ledger) entry(index uint64) ([]byte, error) {
+	out, err := l.entries([]uint64{index})
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// entries returns copies of some entries, read in one view.
+func (l *Ledger) entries(indexes []uint64) ([][]byte, error) {
+	if len(indexes) == 0 {
+		return nil, nil
+	}
+	out := make([][]byte, len(indexes))
+	err := l.o.Store.View(func(r store.Reader) error {
+		for i, index := range indexes {
+			b, err := r.Get(mapEntries, indexKey(index))
+			if err != nil {
+				return err
+			}
+			if b == nil {
+				return fmt.Errorf("%w: entry %d is missing", ErrCorrupt, index)
+			}
+			out[i] = append([]byte(nil), b...)
 		}
-		if b == nil {
-			return fmt.Errorf("%w: entry %d is missing", ErrCorrupt, index)
-		}
-		entry = append([]byte(nil), b...)
 		return nil
 	})
-	return entry, err
+	return out, err
 }
 
 // tile answers what a tree is restored or proved from: stored full tiles, and for the right edge

@@ -76,49 +76,73 @@ func (l *Ledger) openMember(rec *keyring.Member) ([]opened, []*memberKey, error)
 	return out, keys, nil
 }
 
+// readAhead is how many entries of a key are found before they are read, all in one view of the
+// store: to begin and end a view costs more than to read from it.
+const readAhead = 64
+
 // openKey opens the entries of one key and counts them.
 func (l *Ledger) openKey(mk *memberKey, k *keyring.MemberKey, out []opened) ([]opened, error) {
 	reg := l.register.Load()
 	first := true
+	var indexes [readAhead]uint64
 	for {
-		index, ok, err := l.tags.Find(mk.tagger.Tag(mk.count))
-		if err != nil {
-			return nil, err
+		n := 0
+		for n < readAhead {
+			index, ok, err := l.tags.Find(mk.tagger.Tag(mk.count + uint64(n)))
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				break
+			}
+			indexes[n] = index
+			n++
 		}
-		if !ok {
-			return out, nil
-		}
-		mk.count++
-		raw, err := l.entry(index)
+		entries, err := l.entries(indexes[:n])
 		if err != nil {
 			return nil, l.damaged(err)
 		}
-		e, err := chain.Parse(raw)
-		if err != nil {
-			return nil, l.damaged(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err))
+		for i, raw := range entries {
+			mk.count++
+			e, err := l.openOne(reg, mk, k, indexes[i], raw)
+			if errors.Is(err, errExpired) {
+				mk.expired++
+				continue
+			}
+			if err != nil {
+				return nil, l.damaged(err)
+			}
+			if first || e.day > mk.newest {
+				mk.newest, first = e.day, false
+			}
+			out = append(out, e)
 		}
-		at := time.UnixMilli(e.RecordedAtUnixMs)
-		body, day, err := l.openEntry(mk, k, reg.Day(at), e.Sealed)
-		if errors.Is(err, errExpired) {
-			mk.expired++
-			continue
+		if n < readAhead {
+			return out, nil
 		}
-		if err != nil {
-			return nil, l.damaged(fmt.Errorf("%w: entry %d cannot be opened with its own key: %w", ErrCorrupt, index, err))
-		}
-		if first || day > mk.newest {
-			mk.newest, first = day, false
-		}
-		ev, err := consent.DecodeEvent(body)
-		if err != nil {
-			return nil, l.damaged(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err))
-		}
-		out = append(out, opened{
-			HistoryRow: HistoryRow{Index: index, LeafHash: chain.LeafHash(raw), Class: mk.name.Class.Name(), RecordedAt: at, Event: ev},
-			key:        mk.name,
-			day:        day,
-		})
 	}
+}
+
+// openOne opens and decodes one entry of a key.
+func (l *Ledger) openOne(reg *consent.Register, mk *memberKey, k *keyring.MemberKey, index uint64, raw []byte) (opened, error) {
+	e, err := chain.Parse(raw)
+	if err != nil {
+		return opened{}, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
+	}
+	at := time.UnixMilli(e.RecordedAtUnixMs)
+	body, day, err := l.openEntry(mk, k, reg.Day(at), e.Sealed)
+	if errors.Is(err, errExpired) {
+		return opened{}, err
+	}
+	if err != nil {
+		return opened{}, fmt.Errorf("%w: entry %d cannot be opened with its own key: %w", ErrCorrupt, index, err)
+	}
+	ev, err := consent.DecodeEvent(body)
+	if err != nil {
+		return opened{}, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
+	}
+	row := HistoryRow{Index: index, LeafHash: chain.LeafHash(raw), Class: mk.name.Class.Name(), RecordedAt: at, Event: ev}
+	return opened{HistoryRow: row, key: mk.name, day: day}, nil
 }
 
 var errExpired = errors.New("the key of that day is gone")

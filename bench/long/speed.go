@@ -48,31 +48,39 @@ const conns = 256
 
 // speed measures everything that has a target, in one run.
 func speed(ctx context.Context, out io.Writer, args []string) error {
-	f := flag.NewFlagSet("speed", flag.ContinueOnError)
-	isQuick := f.Bool("quick", false, "small ledgers and short rounds, to see that it runs; no verdict")
-	dir := f.String("dir", "", "where to make the ledgers, on the disk that counts; absent: a temporary directory")
-	if err := f.Parse(args); err != nil {
+	return measured(ctx, out, "speed", args, func(s *speedRun, isQuick bool) error {
+		s.sizes = full
+		if isQuick {
+			s.sizes = quick
+		}
+		fmt.Fprintf(out, "%d members, %d rounds of %v\n", s.middle, s.rounds, s.round)
+		return s.all()
+	})
+}
+
+// measured makes a check that measures: its options, its place on the disk, and its verdict.
+func measured(ctx context.Context, out io.Writer, name string, args []string, f func(s *speedRun, isQuick bool) error) error {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	isQuick := flags.Bool("quick", false, "small ledgers and short rounds, to see that it runs; no verdict")
+	dir := flags.String("dir", "", "where to make the ledgers, on the disk that counts; absent: a temporary directory")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("speed has no option %q", f.Arg(0))
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s has no option %q", name, flags.Arg(0))
 	}
-	s := &speedRun{ctx: ctx, out: out, sizes: full}
-	if *isQuick {
-		s.sizes = quick
-	}
+	s := &speedRun{ctx: ctx, out: out}
 	var err error
-	if s.dir, err = os.MkdirTemp(*dir, "consentledger-speed-"); err != nil {
+	if s.dir, err = os.MkdirTemp(*dir, "consentledger-"+name+"-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(s.dir)
-	fmt.Fprintf(out, "%s %s/%s, %d processors, driver on the same ones; %d members, %d rounds of %v\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), s.middle, s.rounds, s.round)
+	fmt.Fprintf(out, "%s %s/%s, %d processors, driver on the same ones\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
 	quiet, err := listen()
 	if err != nil {
 		return err
 	}
-	if err := s.all(); err != nil {
+	if err := f(s, *isQuick); err != nil {
 		return err
 	}
 	others, err := quiet.share(runtime.NumCPU())

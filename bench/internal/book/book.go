@@ -5,6 +5,7 @@ package book
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,28 @@ func Enrol(ctx context.Context, l *ledger.Ledger, m workload.Members, from, to u
 	}
 	work.Wait()
 	return context.Cause(ctx)
+}
+
+// Consent gives each of some members more entries, one after the other.
+func Consent(ctx context.Context, l *ledger.Ledger, m workload.Members, numbers []uint64, entries int) error {
+	at := time.Now()
+	for range entries {
+		for some := range slices.Chunk(numbers, enrolWindow) {
+			window := make([]*ledger.Pending, len(some))
+			for i, n := range some {
+				var err error
+				if window[i], err = l.Submit(ctx, Writer, workload.Consent(MustID(m.ID(n)), false, at)); err != nil {
+					return err
+				}
+			}
+			for _, p := range window {
+				if _, err := p.Wait(ctx); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Leaves reads all entries of a ledger, each with the prefix that a leaf of the

@@ -21,14 +21,20 @@ func TestTheEmptyHandlerAnswersWithoutALook(t *testing.T) {
 	}
 	defer ln.Close()
 	go func() { _ = Serve(ln) }()
-	resp, err := http.Post("http://"+ln.Addr().String()+"/v1/consents", "text/plain", strings.NewReader("not even JSON"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusCreated || !bytes.Equal(body, answer) {
-		t.Errorf("status %d, %q, error %v", resp.StatusCode, body, err)
+	for _, c := range []struct {
+		path   string
+		status int
+		answer []byte
+	}{{"/v1/consents", http.StatusCreated, answer}, {"/v1/decisions", http.StatusOK, decision}} {
+		resp, err := http.Post("http://"+ln.Addr().String()+c.path, "text/plain", strings.NewReader("not even JSON"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != c.status || !bytes.Equal(body, c.answer) {
+			t.Errorf("%s: status %d, %q, error %v", c.path, resp.StatusCode, body, err)
+		}
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/julienschmidt/httprouter"
 )
 
+// decision is as long as the answer to a question.
+var decision = []byte(`{"allowed":true,"reason":"consent_in_force","index":100000,"policy_version":"2025-01-01"}` + "\n")
+
 // answer is as long as that to a consent.
 var answer = []byte(`{"member":"mbr_aaaaaaaaaaaaaaaaaaaaaaaaaa","entries":[{"index":100000,"leaf_hash":"0000000000000000000000000000000000000000000000000000000000000000","class":"membership"}],"recorded_at":"2026-01-01T00:00:00.000Z"}` + "\n")
 
@@ -19,13 +22,15 @@ var answer = []byte(`{"member":"mbr_aaaaaaaaaaaaaaaaaaaaaaaaaa","entries":[{"ind
 func Serve(ln net.Listener) error {
 	m := httprouter.New()
 	m.RedirectTrailingSlash, m.RedirectFixedPath = false, false
-	empty := func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
-		w.Header()["Content-Type"] = contentType
-		w.WriteHeader(http.StatusCreated)
-		_, _ = w.Write(answer) // who has gone away does not hear it
+	empty := func(status int, answer []byte) httprouter.Handle {
+		return func(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
+			w.Header()["Content-Type"] = contentType
+			w.WriteHeader(status)
+			_, _ = w.Write(answer) // who has gone away does not hear it
+		}
 	}
-	m.POST("/v1/consents", empty)
-	m.POST("/v1/decisions", empty)
+	m.POST("/v1/consents", empty(http.StatusCreated, answer))
+	m.POST("/v1/decisions", empty(http.StatusOK, decision))
 	m.GET(ReadyPath, func(http.ResponseWriter, *http.Request, httprouter.Params) {})
 	srv := &http.Server{
 		Handler:           m,
