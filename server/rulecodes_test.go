@@ -17,7 +17,7 @@ import (
 func ruleCodes(t *testing.T) map[string][]string {
 	t.Helper()
 	statuses := map[string]string{"Invalid": "422", "Forbidden": "403", "Conflict": "409", "NotFound": "404"}
-	makers := map[string]string{"refuse": "", "invalid": "422", "invalidf": "422", "forbid": "403", "fail": "422", "failAt": "422"}
+	makers := map[string]string{"refuse": "", "invalid": "422", "invalidf": "422", "forbid": "403", "fail": "422", "failAt": "422", "failf": "422", "failAtf": "422"}
 	out := map[string][]string{}
 	add := func(lit ast.Expr, status string) bool {
 		b, ok := lit.(*ast.BasicLit)

@@ -27,13 +27,11 @@ type Date struct {
 	Day   int
 }
 
-var errDate = errors.New("a date is written YYYY-MM-DD and must exist")
-
 // ParseDate reads YYYY-MM-DD.
 func ParseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil || t.Format(time.DateOnly) != s {
-		return Date{}, errDate
+		return Date{}, errors.New("a date is written YYYY-MM-DD and must exist")
 	}
 	y, m, d := t.Date()
 	return Date{y, m, d}, nil

@@ -82,7 +82,7 @@ func (d *decoder) textsAndFiles(n ast.Node, read func(string) ([]byte, error)) (
 		b, err := read(name)
 		switch {
 		case err != nil:
-			d.fail("text_not_readable", f.path+".file", "the file cannot be read: "+err.Error())
+			d.failf("text_not_readable", f.path+".file", "the file cannot be read: %v", err)
 			return nil, 0
 		case !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0:
 			d.fail("text_not_readable", f.path+".file", "the file must be text in UTF-8")

@@ -9,11 +9,6 @@ import (
 // messages of each part stand beside it: a message without one fails a test.
 var korean = []map[string]string{koreanPolicy, koreanCalls, koreanRegister, koreanOffice}
 
-var (
-	koreanPolicy   = map[string]string{} // of policy files
-	koreanRegister = map[string]string{} // of policy versions and recipients
-)
-
 // In returns the message in a language, "en" or "ko"; any other is English.
 func (r *Refusal) In(lang string) string {
 	if lang != "ko" {

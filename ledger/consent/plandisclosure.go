@@ -104,6 +104,20 @@ func (r *Register) disclosable(f *Fold, d *Disclosure, now time.Time) (s *statem
 }
 
 func disclosureForm(d *Disclosure, now time.Time) error {
+	if err := disclosureFacts(d, now); err != nil {
+		return err
+	}
+	switch d.Form {
+	case "", FormIdentified, FormPseudonymised:
+		return nil
+	case FormAnonymised:
+		return invalid("member_id_not_allowed", "member_id", "an anonymised disclosure is about nobody; send it without member_id")
+	}
+	return invalid("invalid_form", "form", "must be identified, pseudonymised or anonymised")
+}
+
+// disclosureFacts checks what is said of any disclosure.
+func disclosureFacts(d *Disclosure, now time.Time) error {
 	switch {
 	case len(d.Items) == 0:
 		return invalid("items_required", "items", "name the items that are given")
@@ -117,10 +131,6 @@ func disclosureForm(d *Disclosure, now time.Time) error {
 		return invalid("occurred_at_in_future", "occurred_at", "is more than five minutes ahead; check the clock of the sender")
 	case d.Reference != "" && !isReference(d.Reference):
 		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
-	case d.Form == FormAnonymised:
-		return invalid("member_id_not_allowed", "member_id", "an anonymised disclosure is about nobody; send it without member_id")
-	case d.Form != "" && d.Form != FormIdentified && d.Form != FormPseudonymised:
-		return invalid("invalid_form", "form", "must be identified, pseudonymised or anonymised")
 	}
 	for i, it := range d.Items {
 		if slices.Contains(d.Items[:i], it) {
@@ -145,11 +155,15 @@ func (r *Register) disclosedPurpose(f *Fold, d *Disclosure, now time.Time) (*sta
 	})
 	switch {
 	case found == nil:
-		return nil, forbid("purpose_not_stated", "purpose", "no policy in force states the purpose; it must be stated before anything is given for it")
+		return nil, purposeNotStated()
 	case several:
 		return nil, invalid("purpose_ambiguous", "purpose", "several policies that the member decided on state the purpose; write policy/purpose")
 	}
 	return found, nil
+}
+
+func purposeNotStated() *Refusal {
+	return forbid("purpose_not_stated", "purpose", "no policy in force states the purpose; it must be stated before anything is given for it")
 }
 
 // disclosureRecipient checks the basis and the recipient. rec is nil for an
@@ -165,7 +179,9 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 			return nil, nil, forbid("basis_not_allowed", "basis", "the policy in force lists no such exemption; leave basis out to rest on the purpose's own")
 		case len(ex.Purposes) > 0 && !slices.Contains(ex.Purposes, s.purpose.ID):
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption does not cover this purpose")
-		case ex.Anonymised:
+		case d.Form == FormAnonymised && !ex.Anonymised:
+			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for data about members; an anonymised disclosure rests on one with anonymised: true")
+		case ex.Anonymised && d.Form != FormAnonymised:
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for anonymised data only; send the disclosure with form: anonymised and without member_id")
 		case ex.Authority && r.knownAsOther(d.Recipient, now):
 			return nil, nil, forbid("basis_not_allowed", "basis", "the exemption is for authorities, and the recipient is none")

@@ -62,6 +62,9 @@ exemptions:
   court: {title: {en: Court}, basis: PIPA 18, recipient: authority}
 `
 
+// korean is a Korean message with its place.
+var korean = regexp.MustCompile(`^\d+행 \d+열: .*\p{Hangul}.*[.:]`)
+
 func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *testing.T) {
 	if _, err := consent.ParsePolicy([]byte(small)); err != nil {
 		t.Fatalf("control: %v", err)
@@ -162,6 +165,9 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 			}
 			if r.Code != c.code || c.path != "items" && r.Field != c.path || !strings.Contains(r.Message, c.where) {
 				t.Errorf("%v, want %s at %q, %s", r, c.code, c.path, c.where)
+			}
+			if ko := r.In("ko"); !korean.MatchString(ko) {
+				t.Errorf("in Korean: %s", ko)
 			}
 		})
 	}

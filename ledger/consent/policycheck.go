@@ -1,7 +1,6 @@
 package consent
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -86,20 +85,18 @@ func (d *decoder) checkUses(p *Policy) {
 }
 
 func (d *decoder) checkClasses(p *Policy) {
-	keeps := func(class, path, why string) {
+	ends := func(class, path string) bool { // with an event
 		r, ok := p.byClass[class]
-		switch {
-		case !ok:
+		if !ok {
 			d.fail("unknown_name", path, "no such class under retention; add it there")
-		case r.Until != "":
-			d.fail("invalid_value", path, "must be a class with keep, because "+why)
 		}
+		return r.Until != ""
 	}
-	if p.access != "" {
-		keeps(p.access, "access.retention", "who looked must still be known after the member has left")
+	if p.access != "" && ends(p.access, "access.retention") {
+		d.fail("invalid_value", "access.retention", "must be a class with keep, because who looked must still be known after the member has left")
 	}
-	if p.evidence != nil {
-		keeps(p.evidence.Class, "evidence.retention", "proof must outlive what it proves")
+	if p.evidence != nil && ends(p.evidence.Class, "evidence.retention") {
+		d.fail("invalid_value", "evidence.retention", "must be a class with keep, because proof must outlive what it proves")
 	}
 }
 
@@ -180,7 +177,8 @@ func (d *decoder) checkPurposeRetention(p *Policy, pu *Purpose, path string) {
 func (d *decoder) checkRecipients(p *Policy) {
 	for i := range p.recipients {
 		if f := p.recipientFault(&p.recipients[i]); f != nil {
-			d.fail(f.Code, "recipients."+p.recipients[i].ID+"."+f.Field, f.Message)
+			f.Field = "recipients." + p.recipients[i].ID + "." + f.Field
+			d.put(d.place(f.Field), f)
 		}
 	}
 }
@@ -209,8 +207,8 @@ func (d *decoder) findMembership(p *Policy) {
 			}
 		}
 		if p.membership[kind] == "" {
-			d.fail("membership_class_missing", index("member_kinds", i), fmt.Sprintf(
-				"no purpose of %s has a retention that ends with the membership; give one a class with until: withdrawal or with from: withdrawal", kind))
+			d.failf("membership_class_missing", index("member_kinds", i),
+				"no purpose of %s has a retention that ends with the membership; give one a class with until: withdrawal or with from: withdrawal", kind)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (d *decoder) controller(n ast.Node, p *Policy) {
 		p.controller.TimeZone = d.text(v, "controller.time_zone")
 		loc, err := loadZone(p.controller.TimeZone)
 		if err != nil {
-			d.fail("invalid_value", "controller.time_zone", err.Error())
+			d.fail("invalid_value", "controller.time_zone", "a time zone is a name of the IANA database, such as Asia/Seoul or UTC")
 			return
 		}
 		p.loc = loc

@@ -115,7 +115,7 @@ func changedRecipient(c *RecipientChange, known []*Recipient) (Recipient, error)
 	case c.Announced == "":
 		return rec, invalid("missing_field", "announced", "missing; add the date on which members were or will be told of the change")
 	case errAnnounced != nil:
-		return rec, invalid("invalid_value", "announced", errDate.Error())
+		return rec, invalid("invalid_value", "announced", "a date is written YYYY-MM-DD and must exist")
 	case c.Reason == "":
 		return rec, invalid("missing_field", "reason", "missing; add why the recipient changes")
 	case !isFreeText(c.Reason, maxReasonBytes):
@@ -123,7 +123,7 @@ func changedRecipient(c *RecipientChange, known []*Recipient) (Recipient, error)
 	case rec.From == "":
 		return rec, invalid("missing_field", "recipient.from", "missing; add the day from which the change applies")
 	case err != nil:
-		return rec, invalid("invalid_value", "recipient.from", errDate.Error())
+		return rec, invalid("invalid_value", "recipient.from", "a date is written YYYY-MM-DD and must exist")
 	case c.Announced > rec.From:
 		return rec, invalid("invalid_value", "announced", "a change is announced on or before the day from which it applies")
 	}

@@ -41,6 +41,8 @@ var makers = map[string]maker{
 	"invalidf": {code: 0, message: 2, format: true, args: 3},
 	"fail":     {code: 0, message: 2, args: 3},
 	"failAt":   {code: 1, message: 3, args: 4},
+	"failf":    {code: 0, message: 2, format: true, args: 3},
+	"failAtf":  {code: 1, message: 3, format: true, args: 4},
 	"missing":  {constant: "missing_field", message: 1, before: "missing; add ", args: 2},
 }
 
@@ -74,7 +76,7 @@ func refusalsIn(set *token.FileSet, f *ast.File, name string) []made {
 	for _, decl := range f.Decls {
 		fn, isFunc := decl.(*ast.FuncDecl)
 		if isFunc {
-			if _, own := makers[fn.Name.Name]; own {
+			if _, own := makers[fn.Name.Name]; own || fn.Name.Name == "require" {
 				continue // what it passes on is its caller's
 			}
 		}

@@ -101,6 +101,10 @@ func planners(t *testing.T) map[string][]planner {
 			{&consent.Disclosure{Recipient: "payment-co", Purpose: "payment", Items: []string{"name"}, Form: consent.FormPseudonymised, OccurredAt: noon}, disclosure},
 			{&consent.Disclosure{Recipient: "police", Purpose: "membership", Items: []string{"name", "email"}, Basis: "legal_process", OccurredAt: noon}, disclosure},
 		},
+		"PlanAnonymised": {{statistics(), func(call any) error {
+			_, err := b.r.PlanAnonymised(call.(*consent.Disclosure), noon)
+			return err
+		}}},
 		"PlanAccess": {{
 			&consent.Access{Who: "key_1", From: "192.0.2.1", What: "state", Reason: "the member asked"},
 			func(call any) error {

@@ -10,6 +10,7 @@ import (
 
 // filesInKorean are those whose every message is in Korean.
 var filesInKorean = []string{
+	"inline.go", "plananonymised.go", "policycheck.go", "policyfile.go", "recipientchange.go", "register.go", "yaml.go",
 	"dormancy.go", "keys.go", "planactivity.go", "planconsent.go", "plancorrection.go", "plandisclosure.go", "planhold.go", "plannotice.go",
 	"planrequest.go", "planwithdrawal.go", "../build.go", "../endings.go", "../kept.go", "../notices.go",
 	"../registers.go", "../requests.go", "../submit.go",

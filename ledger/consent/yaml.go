@@ -39,31 +39,44 @@ type decoder struct {
 	where map[string]*token.Position // of every path seen
 }
 
-func (d *decoder) failAt(pos *token.Position, code, path, message string) {
+// put keeps a fault, with its place in front.
+func (d *decoder) put(pos *token.Position, r *Refusal) {
 	if d.fault != nil {
 		return
 	}
 	if pos != nil {
-		message = fmt.Sprintf("line %d, column %d: %s", pos.Line, pos.Column, message)
+		r.Message = fmt.Sprintf("line %d, column %d: %s", pos.Line, pos.Column, r.Message)
 	}
-	d.fault = invalid(code, path, message)
+	d.fault = r
 }
 
-// fail is failAt the place of path, or of what it stands in if it is missing.
-func (d *decoder) fail(code, path, message string) {
-	at := path
+// place returns where a path stands, or what it stands in if it is missing.
+func (d *decoder) place(path string) *token.Position {
 	for {
-		if pos, ok := d.where[at]; ok {
-			d.failAt(pos, code, path, message)
-			return
+		if pos, ok := d.where[path]; ok {
+			return pos
 		}
-		i := strings.LastIndexAny(at, ".[")
+		i := strings.LastIndexAny(path, ".[")
 		if i < 0 {
-			d.failAt(d.where[""], code, path, message)
-			return
+			return d.where[""]
 		}
-		at = at[:i]
+		path = path[:i]
 	}
+}
+
+func (d *decoder) failAt(pos *token.Position, code, path, message string) {
+	d.put(pos, invalid(code, path, message))
+}
+
+func (d *decoder) failAtf(pos *token.Position, code, path, format string, args ...any) {
+	d.put(pos, invalidf(code, path, format, args...))
+}
+
+// fail is failAt the place of the path.
+func (d *decoder) fail(code, path, message string) { d.failAt(d.place(path), code, path, message) }
+
+func (d *decoder) failf(code, path, format string, args ...any) {
+	d.failAtf(d.place(path), code, path, format, args...)
 }
 
 func (d *decoder) missing(path, what string) {
@@ -75,14 +88,14 @@ func (d *decoder) parseYAML(src []byte) ast.Node {
 	d.where = map[string]*token.Position{"": {Line: 1, Column: 1}}
 	switch {
 	case len(src) > MaxPolicyBytes:
-		d.fail("policy_too_large", "", fmt.Sprintf("a policy file has at most %d bytes", MaxPolicyBytes))
+		d.failf("policy_too_large", "", "a policy file has at most %d bytes", MaxPolicyBytes)
 		return nil
 	case !utf8.Valid(src):
 		d.fail("policy_syntax", "", "the file must be UTF-8")
 		return nil
 	}
 	if n := bytes.Count(src, []byte{':'}); n > maxColons {
-		d.fail("policy_too_large", "", fmt.Sprintf("a policy file has at most %d colons, those of its texts included", maxColons))
+		d.failf("policy_too_large", "", "a policy file has at most %d colons, those of its texts included", maxColons)
 		return nil
 	}
 	if line := tooDeep(src); line > 0 {
@@ -129,10 +142,10 @@ var errNotYAML = errors.New("the file is not YAML")
 func (d *decoder) syntax(err error) {
 	var syn *yaml.SyntaxError
 	if errors.As(err, &syn) && syn.Token != nil {
-		d.failAt(syn.Token.Position, "policy_syntax", "", "not YAML: "+strings.ToValidUTF8(syn.Message[:min(len(syn.Message), 120)], ""))
+		d.failAtf(syn.Token.Position, "policy_syntax", "", "not YAML: %s", strings.ToValidUTF8(syn.Message[:min(len(syn.Message), 120)], ""))
 		return
 	}
-	d.fail("policy_syntax", "", errNotYAML.Error())
+	d.fail("policy_syntax", "", "the file is not YAML")
 }
 
 // tooDeep returns the first line on which more than maxDepth flow collections
@@ -244,7 +257,7 @@ func (d *decoder) object(n ast.Node, path string, allowed ...string) map[string]
 			known = known || a == f.key
 		}
 		if !known {
-			d.fail("unknown_field", f.path, "unknown key; the keys here are "+strings.Join(allowed, ", "))
+			d.failf("unknown_field", f.path, "unknown key; the keys here are %s", strings.Join(allowed, ", "))
 			return m
 		}
 		m[f.key] = f.value
@@ -286,7 +299,7 @@ func (d *decoder) number(n ast.Node, path string, most int) int {
 			return i
 		}
 	}
-	d.failAt(position(n), "invalid_value", path, fmt.Sprintf("must be a whole number from 0 to %d", most))
+	d.failAtf(position(n), "invalid_value", path, "must be a whole number from 0 to %d", most)
 	return 0
 }
 
@@ -357,7 +370,7 @@ func (d *decoder) oneOf(n ast.Node, path string, words ...string) string {
 			return s
 		}
 	}
-	d.failAt(position(n), "invalid_value", path, "must be one of "+strings.Join(words, ", "))
+	d.failAtf(position(n), "invalid_value", path, "must be one of %s", strings.Join(words, ", "))
 	return ""
 }
 
@@ -369,7 +382,7 @@ func (d *decoder) period(n ast.Node, path string) Period {
 	}
 	p, err := ParsePeriod(s)
 	if err != nil {
-		d.failAt(position(n), "invalid_value", path, err.Error())
+		d.failAtf(position(n), "invalid_value", path, "a period is a number and d, mo or y, such as 30d, 12mo or 5y, of at most %d years", maxPeriodYears)
 	}
 	return p
 }
@@ -382,7 +395,7 @@ func (d *decoder) date(n ast.Node, path string) (string, Day) {
 	}
 	t, err := ParseDate(s)
 	if err != nil {
-		d.failAt(position(n), "invalid_value", path, err.Error())
+		d.failAt(position(n), "invalid_value", path, "a date is written YYYY-MM-DD and must exist")
 		return s, 0
 	}
 	return s, t.day()
