@@ -242,7 +242,7 @@ func (b *batch) cut(bl *block, from, to int) {
 	l := line{from: from, to: to}
 	worker := 0
 	if to-from > maxLineBytes {
-		l.refused = newProblem("line_too_large", "", "Send at most %d bytes a line.", maxLineBytes)
+		l.refused = lineTooLarge()
 	} else {
 		var member uint32
 		l.kind, member = peek(bl.buf[from:to])

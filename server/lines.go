@@ -239,3 +239,25 @@ func decodeLineInto(s *shape, b []byte, v any, line *api.Line) *problem {
 func noIdempotency() *problem {
 	return newProblem("idempotency_not_available", "idempotency_key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.")
 }
+
+// CheckLine says what is wrong with the form of a batch's line, nil if nothing
+// is. What the rules say of it is not asked.
+func CheckLine(line []byte) *api.Problem {
+	p := (*problem)(nil)
+	if len(line) > maxLineBytes {
+		p = lineTooLarge()
+	} else {
+		k, _ := peek(line)
+		_, p = decodeLine(k, line)
+	}
+	if p == nil {
+		return nil
+	}
+	return &api.Problem{
+		Type: "urn:consentledger:problem:" + p.code, Title: p.titleIn(english), Status: p.status, Code: p.code, Detail: p.detailIn(english), Field: p.field,
+	}
+}
+
+func lineTooLarge() *problem {
+	return newProblem("line_too_large", "", "Send at most %d bytes a line.", maxLineBytes)
+}

@@ -130,9 +130,10 @@ func (r *refusal) answer() error {
 // maxControlAnswer bounds what is read into memory at once: 4096 of the largest entries.
 const maxControlAnswer = 300 << 20
 
-// do makes a call and returns its body. An answer that is not 2xx is a *refusal.
-func (c *control) do(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
-	resp, err := c.send(ctx, c.client, method, path, contentType, body)
+// do makes a call, with headers as names and values, and returns its body. An
+// answer that is not 2xx is a *refusal.
+func (c *control) do(ctx context.Context, method, path, contentType string, body []byte, headers ...string) ([]byte, error) {
+	resp, err := c.send(ctx, c.client, method, path, contentType, body, headers...)
 	if err != nil {
 		return nil, err
 	}
@@ -144,13 +145,16 @@ func (c *control) do(ctx context.Context, method, path, contentType string, body
 	return b, nil
 }
 
-func (c *control) send(ctx context.Context, client *http.Client, method, path, contentType string, body []byte) (*http.Response, error) {
+func (c *control) send(ctx context.Context, client *http.Client, method, path, contentType string, body []byte, headers ...string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := client.Do(req)
 	var timeout net.Error
@@ -181,6 +185,8 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 	case nil:
 	case yaml:
 		body, contentType = v, "application/yaml"
+	case rawJSON:
+		body, contentType = v, "application/json"
 	default:
 		var err error
 		if body, err = json.Marshal(in); err != nil {
@@ -202,5 +208,8 @@ func (c *control) call(ctx context.Context, method, path string, in, out any) er
 	return nil
 }
 
-// yaml is a body that is sent as it is.
-type yaml []byte
+// yaml and rawJSON are bodies that are sent as they are.
+type (
+	yaml    []byte
+	rawJSON []byte
+)

@@ -22,11 +22,15 @@ import (
 
 // commands is the whole command line.
 type commands struct {
-	Serve  serveCmd  `cmd:"" help:"Serve a ledger over HTTP."`
-	Init   initCmd   `cmd:"" help:"Make a new, empty ledger."`
-	Verify verifyCmd `cmd:"" help:"Check a ledger: that nothing in it was altered, dropped, moved or re-dated."`
-	Policy policyCmd `cmd:"" help:"The register of policies."`
-	Key    keyCmd    `cmd:"" help:"The register of API keys."`
+	Serve     serveCmd     `cmd:"" help:"Serve a ledger over HTTP."`
+	Init      initCmd      `cmd:"" help:"Make a new, empty ledger."`
+	Verify    verifyCmd    `cmd:"" help:"Check a ledger: that nothing in it was altered, dropped, moved or re-dated."`
+	Policy    policyCmd    `cmd:"" help:"The register of policies."`
+	Recipient recipientCmd `cmd:"" help:"The register of recipients."`
+	Key       keyCmd       `cmd:"" help:"The register of API keys."`
+	Export    exportCmd    `cmd:"" help:"Print everything that is held of a member."`
+	Withdraw  withdrawCmd  `cmd:"" help:"Withdraw purposes, or the whole membership, for a member."`
+	Import    importCmd    `cmd:"" help:"Record the calls of a file, a line each."`
 }
 
 // terminal is what a command writes to.

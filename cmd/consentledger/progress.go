@@ -9,7 +9,7 @@ import (
 )
 
 // newProgress shows how far a check is, on a terminal only. done takes it away again.
-func newProgress(w io.Writer, what string) (progress func(done, total uint64), done func()) {
+func newProgress(w io.Writer, what, unit string) (progress func(done, total uint64), done func()) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil, func() {}
@@ -19,7 +19,7 @@ func newProgress(w io.Writer, what string) (progress func(done, total uint64), d
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("entries"),
+		progressbar.OptionSetItsString(unit),
 		progressbar.OptionThrottle(100_000_000), // 100 ms
 		progressbar.OptionClearOnFinish(),
 	)

@@ -68,6 +68,7 @@ func scriptCommands() map[string]scriptCommand {
 		"tmpfs":    cmdTmpfs,
 		"remount":  cmdRemount,
 		"fill":     cmdFill,
+		"cut":      cmdCut,
 		"consents": cmdConsents,
 		"mode":     cmdMode,
 		"kept":     cmdKept,

@@ -244,6 +244,20 @@ func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdCut takes the last lines off a file, as a crash would: cut FILE LINES.
+func cmdCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut FILE LINES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	lines := strings.SplitAfter(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
+	if n > len(lines) {
+		ts.Fatalf("%s has %d lines", args[0], len(lines))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines[:len(lines)-n], "")), 0o600))
+}
+
 // cmdConsents enrols members m-FROM, m-FROM+1, … in the sample policy:
 //
 //	consents FROM COUNT   each must be recorded

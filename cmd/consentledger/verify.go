@@ -42,7 +42,7 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	progress, done := newProgress(t.err, "verify")
+	progress, done := newProgress(t.err, "verify", "entries")
 	o.Progress = progress
 	res, err := c.verify(ctx, o)
 	done()

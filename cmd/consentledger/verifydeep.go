@@ -21,7 +21,7 @@ const NotOpening chain.Kind = "does_not_open"
 // deep opens everything that can be opened: through the server if one runs,
 // else by opening the ledger, which first finishes what a crash left half done.
 func (c *verifyCmd) deep(ctx context.Context, t *terminal, res *result) error {
-	progress, done := newProgress(t.err, "deep")
+	progress, done := newProgress(t.err, "deep", "entries")
 	defer done()
 	if progress == nil {
 		progress = func(uint64, uint64) {}
