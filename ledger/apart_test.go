@@ -204,3 +204,38 @@ func TestADisclosureThatNothingCoveredIsReportedWithItsIndex(t *testing.T) {
 		t.Errorf("the finding names data: %s", r.Findings[0].What)
 	}
 }
+
+func TestWhatIsKeptGoesToAnAuthorityAndToNobodyElse(t *testing.T) {
+	w := newWorld(t)
+	l := w.createWith(t, testPolicy+"exemptions:\n  tax: {title: {en: Tax audit}, basis: Framework Act on National Taxes, recipient: authority}\n"+
+		"  safety: {title: {en: Safety}, basis: PIPA 18(2), purposes: [order]}\n")
+	defer func() { l.Close() }()
+	id := "buyer@shop.example"
+	mustDo(t, l, enrolment(t, id, w))
+	mustDo(t, l, order(t, id, "order-1", w))
+	mustDo(t, l, leave(t, id))
+	d := func(basis, recipient string) error {
+		_, err := l.Do(t.Context(), writer, &consent.Disclosure{
+			Member: memberID(t, id), Recipient: recipient, Purpose: "order", Items: []string{"name"}, Basis: basis, OccurredAt: w.clock.Now(),
+		})
+		return err
+	}
+	before := l.Size()
+	if err := d("", "parcel-co"); !errors.Is(err, ErrUnknownMember) {
+		t.Errorf("without a law: %v", err)
+	}
+	if err := d("safety", "parcel-co"); !isRefusal(err) {
+		t.Errorf("by an exemption for others: %v", err)
+	}
+	if l.Size() != before {
+		t.Error("a refused disclosure was recorded")
+	}
+	if err := d("tax", "tax-office"); err != nil {
+		t.Fatal(err)
+	}
+	_, state, err := l.Lookup(t.Context(), writer, memberID(t, id))
+	if err != nil || state != StateWithdrawn {
+		t.Errorf("afterwards: %v, %v", state, err)
+	}
+	verifyAll(t, l)
+}

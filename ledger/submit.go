@@ -59,9 +59,7 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 		if c.Form == consent.FormAnonymised {
 			return l.submitAnonymised(c)
 		}
-		return l.submit(ctx, submitting{id: c.Member, cause: causePurposeWithdrawal}, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanDisclosure(m.fold, m.states(), c, now)
-		})
+		return l.submitDisclosure(ctx, c)
 	case *consent.Activity:
 		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
 			return reg.PlanActivity(m.fold, m.states(), c, now)
@@ -180,6 +178,30 @@ func (l *Ledger) submit(ctx context.Context, c submitting, plan planner) (*Pendi
 			m.fold = consent.NewFold()
 		}
 		return l.planned(m, c, change{fresh: fresh, cause: c.cause}, now, plan)
+	})
+}
+
+// submitDisclosure records a disclosure. Of who has left the newest membership of which something
+// is kept is asked, because an authority may have a right to that.
+func (l *Ledger) submitDisclosure(ctx context.Context, d *consent.Disclosure) (*Pending, error) {
+	return l.write(ctx, l.pathOf(d.Member), func(m *member, now time.Time) (*submission, error) {
+		is := m
+		if !m.living() {
+			if !m.ended() || d.Basis == "" {
+				return nil, ErrUnknownMember
+			}
+			var err error
+			if is, err = l.apart(m, m.id.Kept[len(m.id.Kept)-1]); err != nil {
+				return nil, err
+			}
+		}
+		s, err := l.planned(is, submitting{}, change{}, now, func(m *member, now time.Time) (*consent.Plan, error) {
+			return l.register.Load().PlanDisclosure(m.fold, m.states(), d, now)
+		})
+		if err == nil {
+			s.member, s.apart = m, is != m
+		}
+		return s, err
 	})
 }
 

@@ -18,11 +18,14 @@ func forbid(code, field, message string) *Refusal { return refuse(Forbidden, cod
 // recipient is an authority it stands in for the register too, and where the
 // policy says so (despite_suspension) it also covers items under correction, a
 // member whose processing is suspended, and one who is dormant.
+//
+// Of a member who has left, what is kept goes to an authority by such an
+// exemption, and to nobody else: it is kept for the law alone (PIPA 21(3)).
 func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now time.Time) (*Plan, error) {
 	if f == nil {
 		f = NewFold()
 	}
-	if f.withdrawn || f.Empty() && len(keys) == 0 {
+	if f.withdrawn && d.Basis == "" || f.Empty() && len(keys) == 0 {
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
 	if err := disclosureForm(d, now); err != nil {
@@ -31,6 +34,9 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	s, rec, ex, err := r.disclosable(f, d, now)
 	if err != nil {
 		return nil, err
+	}
+	if f.withdrawn && !ex.Authority {
+		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
 	p := s.posted.Policy
 	if ex == nil {
