@@ -59,6 +59,9 @@ type keyUse struct {
 
 // word returns what the key says on a purpose, or nil.
 func (u *keyUse) word(purpose string) *purposeState {
+	if u == nil {
+		return nil
+	}
 	for i := range u.decided {
 		if u.decided[i].purpose == purpose {
 			return &u.decided[i]
@@ -134,14 +137,22 @@ func (f *Fold) Apply(index uint64, at time.Time, key KeyName, e Event) {
 }
 
 func (f *Fold) use(key KeyName) *keyUse {
+	if u := f.used(key); u != nil {
+		return u
+	}
+	f.keys = append(f.keys, keyUse{key: key})
+	f.bytes += 96 + len(key.Class) + len(key.Reference)
+	return &f.keys[len(f.keys)-1]
+}
+
+// used returns what is known of a key's entries, nil if there are none.
+func (f *Fold) used(key KeyName) *keyUse {
 	for i := range f.keys {
 		if f.keys[i].key == key {
 			return &f.keys[i]
 		}
 	}
-	f.keys = append(f.keys, keyUse{key: key})
-	f.bytes += 120 + len(key.Class) + len(key.Reference)
-	return &f.keys[len(f.keys)-1]
+	return nil
 }
 
 func (f *Fold) setKind(policy, kind string, at time.Time) {

@@ -49,7 +49,7 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 		return nil, refusal
 	}
 	if key.Reference != "" && ex == nil {
-		if s.state = f.use(key).word(s.purpose.ID); r.carriesDisclosure(s, rec, d, now) != nil {
+		if s.state = f.used(key).word(s.purpose.ID); r.carriesDisclosure(s, rec, d, now) != nil {
 			return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
 		}
 	}
