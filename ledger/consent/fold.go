@@ -141,7 +141,7 @@ func (f *Fold) use(key KeyName) *keyUse {
 		return u
 	}
 	f.keys = append(f.keys, keyUse{key: key})
-	f.bytes += 96 + len(key.Class) + len(key.Reference)
+	f.bytes += 120 + len(key.Class) + len(key.Reference)
 	return &f.keys[len(f.keys)-1]
 }
 
