@@ -65,3 +65,11 @@ func (l *Ledger) AddRecipient(ctx context.Context, who Caller, c *consent.Recipi
 // Rules is the public register of policies and recipients. It never changes: a later call returns
 // another one.
 func (l *Ledger) Rules() *consent.Register { return l.register.Load() }
+
+// Processing is the register of processing as it stands now.
+func (l *Ledger) Processing(who Caller) ([]consent.ProcessingRow, error) {
+	if !who.May(ActLog) {
+		return nil, ErrForbidden
+	}
+	return l.register.Load().Processing(l.now()), nil
+}

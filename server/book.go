@@ -28,6 +28,7 @@ type book interface {
 	Due(ctx context.Context, who ledger.Caller, look ledger.Look, within time.Duration) ([]ledger.DueRow, bool, error)
 	Breach(ctx context.Context, who ledger.Caller, look ledger.Look, q *ledger.BreachAsk, emit func(ledger.BreachRow) error) error
 	Rules() *consent.Register
+	Processing(who ledger.Caller) ([]consent.ProcessingRow, error)
 	AddRecipient(ctx context.Context, who ledger.Caller, c *consent.RecipientChange) (ledger.Written, error)
 	AddPolicy(ctx context.Context, who ledger.Caller, yaml []byte) (*consent.Policy, ledger.Written, error)
 	APIKeys(who ledger.Caller) ([]ledger.APIKey, error)

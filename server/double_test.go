@@ -149,6 +149,10 @@ func (d *double) Entry(_ context.Context, who ledger.Caller, index uint64) (ledg
 
 func (d *double) Rules() *consent.Register { return consent.NewRegister() }
 
+func (d *double) Processing(who ledger.Caller) ([]consent.ProcessingRow, error) {
+	return []consent.ProcessingRow{{Policy: "haim", Purpose: "=order"}}, d.reach(who)
+}
+
 func (d *double) written() *ledger.Answer {
 	return &ledger.Answer{
 		Hold: "hld_1", Request: "rqt_1", RecordedAt: time.UnixMilli(1_735_689_600_123), Entries: []ledger.EntryRef{{Class: "membership"}},

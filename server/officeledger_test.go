@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -107,6 +109,15 @@ func TestTheOfficersWorkOverHTTP(t *testing.T) {
 	must[api.Recorded](s, 202, w, "POST", "/v1/events", `{"type":"event_ended","reference":"raffle-1",`+at+`}`)
 	s.refused(409, "reference_ended", w, "POST", "/v1/events", `{"type":"event_ended","reference":"raffle-1",`+at+`}`)
 
+	// What identifies nobody is of no member.
+	anonymised := `{"recipient":"it-vendor","purpose":"membership","items":["email"],"basis":"statistics","form":"anonymised",` + at + `}`
+	if a := must[api.DisclosureAnswer](s, 201, w, "POST", "/v1/disclosures", anonymised); len(a.Entries) != 1 {
+		t.Fatalf("%+v", a)
+	}
+	if _, b := s.call(w, "POST", "/v1/batch", strings.Replace(anonymised, "{", `{"type":"disclosure",`, 1), "Content-Type", mediaNDJSON); !bytes.Contains(b, []byte(`"status":201`)) {
+		t.Fatalf("%s", b)
+	}
+
 	// What the law keeps is apart once the member has left.
 	kept := func(status int, ground string) []byte {
 		t.Helper()
@@ -151,6 +162,29 @@ func TestRecipientsAndPoliciesShowTheirHistory(t *testing.T) {
 	after := must[api.Recipients](s, 200, "", "GET", "/v1/recipients", "").Recipients
 	if len(after) != 5 || after[1].Until == nil || !after[2].Ended || after[2].Reason != "the contract ends" {
 		t.Fatalf("%+v", after)
+	}
+
+	for accept, media := range map[string]string{"": "application/json", "text/csv": "text/csv; charset=utf-8"} {
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/v1/processing-register", nil)
+		r.Header.Set("Authorization", "Bearer "+s.keys[ledger.RoleAuditor])
+		r.Header.Set("Accept", accept)
+		res, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.Body.Close() != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != media || !bytes.Contains(b, []byte("partner_offers")) {
+			t.Fatalf("%q: %d %v %v", accept, res.StatusCode, err, res.Header)
+		}
+		if accept == "" {
+			var all api.ProcessingRegister
+			if err := json.Unmarshal(b, &all); err != nil || len(all.Processing) != 14 {
+				t.Fatalf("%v: %d rows", err, len(all.Processing))
+			}
+		}
+	}
+	if status, b := s.call(ledger.RoleAuditor, "GET", "/v1/processing-register", "", "Accept", "text/html"); status != 406 {
+		t.Fatalf("%d %s", status, b)
 	}
 
 	_, listed := s.call("", "GET", "/v1/policies", "")

@@ -75,6 +75,27 @@ func postRecipient(x *exchange) *problem {
 	})
 }
 
+var (
+	csvType         = []string{"text/csv; charset=utf-8"}
+	processingForms = [][]string{jsonType, csvType}
+)
+
+// getProcessing gives the register of processing, which comes out of the policies.
+func getProcessing(x *exchange) *problem {
+	rows, err := x.s.book.Processing(x.caller)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	if x.offer[0] != csvType[0] {
+		return x.answerJSON(http.StatusOK, api.ProcessingRegister{Processing: rows})
+	}
+	var b bytes.Buffer
+	if err := consent.WriteProcessingCSV(&b, rows); err != nil {
+		return x.problemOf(err)
+	}
+	return x.send(http.StatusOK, csvType, b.Bytes())
+}
+
 func getKeys(x *exchange) *problem {
 	keys, err := x.s.book.APIKeys(x.caller)
 	if err != nil {

@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/policies", action: ledger.ActRegister, writes: true, media: mediaYAML, handle: postPolicy},
 		{method: "GET", label: "/v1/recipients", public: true, handle: getRecipients},
 		{method: "POST", label: "/v1/recipients", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postRecipient},
+		{method: "GET", label: "/v1/processing-register", action: ledger.ActLog, offers: processingForms, handle: getProcessing},
 		{method: "GET", label: "/v1/keys", action: ledger.ActRegister, handle: getKeys},
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
 		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},

@@ -40,6 +40,7 @@ var matrix = map[string]string{
 	"POST /v1/requests/:id/outcome":     "d",
 	"GET /v1/due":                       "d",
 	"POST /v1/breaches/query":           "d",
+	"GET /v1/processing-register":       "wrdam",
 	"GET /v1/recipients":                "everybody",
 	"POST /v1/recipients":               "m",
 	"GET /v1/entries/:index":            "wrdam",

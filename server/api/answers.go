@@ -235,6 +235,11 @@ type PolicyAnswer struct {
 	RecordedAt time.Time `json:"recorded_at"`
 }
 
+// ProcessingRegister answers GET /v1/processing-register: a row a purpose.
+type ProcessingRegister struct {
+	Processing []consent.ProcessingRow `json:"processing"`
+}
+
 // Keys answers GET /v1/keys.
 type Keys struct {
 	Keys []Key `json:"keys"`
