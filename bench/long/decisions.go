@@ -181,14 +181,11 @@ func (d *decisionsRun) report(what string, took [][]float64, asked int, target f
 	var medians, leasts []float64
 	var each []string
 	for i, t := range took {
-		var least float64
-		for m := range asked {
-			of := t[m]
-			for r := m; r < len(t); r += asked {
-				of = min(of, t[r])
-			}
-			least += of / float64(asked)
+		of := slices.Clone(t[:asked])
+		for j, took := range t {
+			of[j%asked] = min(of[j%asked], took)
 		}
+		least := rounds.Median(of)
 		medians, leasts = append(medians, rounds.Median(t)), append(leasts, least)
 		each = append(each, fmt.Sprintf("%.1f µs beside %d", least, d.others[i]))
 		d.info("%s, beside %d others: median %.1f µs, at the least %.1f µs", what, d.others[i], medians[i], least)
