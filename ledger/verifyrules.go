@@ -84,7 +84,7 @@ func (m *memberCheck) rules() {
 		}
 		return 1
 	})
-	findings, unchecked := m.reg.Audit(m.entries, m.destroyed)
+	findings, unchecked := m.reg.Audit(m.entries, m.rec.Ended, m.destroyed)
 	for _, f := range findings {
 		m.c.find(f.Code, int64(f.Index), f.What)
 	}

@@ -92,21 +92,19 @@ func (r *Register) checkSuspensions(f *Fold, ex *Exemption, items []string, now 
 	return nil
 }
 
-// disclosable makes every check but the one for the consent.
+// disclosable makes every check but the one for the consent. What it has found
+// by then comes with a refusal, too.
 func (r *Register) disclosable(f *Fold, d *Disclosure, now time.Time) (s *statement, rec *Recipient, ex *Exemption, err error) {
 	if s, err = r.disclosedPurpose(f, d, now); err != nil {
 		return nil, nil, nil, err
 	}
 	if rec, ex, err = r.disclosureRecipient(s, d, now); err != nil {
-		return nil, nil, nil, err
+		return s, nil, nil, err
 	}
-	if err := checkDisclosedItems(f, s, ex, d.Items); err != nil {
-		return nil, nil, nil, err
+	if err = checkDisclosedItems(f, s, ex, d.Items); err == nil {
+		err = r.checkSuspensions(f, ex, d.Items, now)
 	}
-	if err := r.checkSuspensions(f, ex, d.Items, now); err != nil {
-		return nil, nil, nil, err
-	}
-	return s, rec, ex, nil
+	return s, rec, ex, err
 }
 
 func disclosureForm(d *Disclosure, now time.Time) error {
