@@ -38,8 +38,8 @@ func (r *Register) Audit(entries []MemberEntry, ended bool, destroyed func(index
 		if m.Event.Kind == KindDisclosure {
 			switch no, doubt := a.disclosure(m); {
 			case no != nil:
-				findings = append(findings, AuditFinding{m.Index, no.Code, fmt.Sprintf(
-					"entry %d is a disclosure that the rules did not allow when it was recorded: %s", m.Index, no.Message)})
+				no.Index, no.What = m.Index, fmt.Sprintf("entry %d is a disclosure that the rules did not allow when it was recorded: %s", m.Index, no.What)
+				findings = append(findings, *no)
 			case doubt:
 				unchecked++
 			}
@@ -62,7 +62,7 @@ type auditor struct {
 // disclosure returns what is wrong with a disclosure, and whether it is in
 // doubt because something is destroyed. It may have been checked at any of the
 // instants.
-func (a *auditor) disclosure(m *MemberEntry) (no *Refusal, doubt bool) {
+func (a *auditor) disclosure(m *MemberEntry) (no *AuditFinding, doubt bool) {
 	no, doubt = a.check(m, m.RecordedAt)
 	if no == nil && !doubt {
 		return nil, false
@@ -103,7 +103,7 @@ func (r *Register) justBefore(at time.Time) []time.Time {
 }
 
 // check asks what PlanDisclosure asked.
-func (a *auditor) check(m *MemberEntry, now time.Time) (no *Refusal, doubt bool) {
+func (a *auditor) check(m *MemberEntry, now time.Time) (no *AuditFinding, doubt bool) {
 	e := &m.Event
 	d := &Disclosure{Recipient: e.Recipient, Items: e.Items, Form: e.Form, Reference: e.Reference, OccurredAt: now}
 	if e.Basis != BasisConsent && e.Basis != BasisContract && e.Basis != BasisLegalObligation {
@@ -113,26 +113,26 @@ func (a *auditor) check(m *MemberEntry, now time.Time) (no *Refusal, doubt bool)
 		d.Purpose = e.Policy + "/" + e.Purposes[0]
 	}
 	if err := disclosureForm(d, now); err != nil {
-		return asRefusal(err), false
-	}
-	if a.f.withdrawn {
-		return refuse(NotFound, "unknown_member", "", "the membership had ended"), false
+		return refused(err), false
 	}
 	s, rec, ex, err := a.r.disclosable(a.f, d, now)
 	if err != nil {
-		if no := asRefusal(err); !a.mayBeForgotten(no, m, s, now) {
+		if no := refused(err); !a.mayBeForgotten(no, m, s, now) {
 			return no, false
 		}
 		doubt = true
 	}
+	if a.f.withdrawn && (ex == nil || !ex.Authority) {
+		return fault("unknown_member", "the membership had ended, and what is kept goes to authorities alone"), false
+	}
 	if s.posted.version != e.PolicyVersion {
-		return invalid("policy_version_not_in_force", "", "it names another version of the policy than the one in force"), false
+		return fault("policy_version_not_in_force", "it names another version of the policy than the one in force"), false
 	}
 	if ex != nil {
 		return nil, doubt
 	}
 	if e.Basis != s.purpose.Basis {
-		return forbid("basis_not_allowed", "", "it names another basis than the purpose has, and no exemption of the policy"), false
+		return fault("basis_not_allowed", "it names another basis than the purpose has, and no exemption of the policy"), false
 	}
 	if no, forgotten := a.restsOn(m, s, rec, d, now); no != nil || forgotten {
 		return no, forgotten
@@ -140,14 +140,17 @@ func (a *auditor) check(m *MemberEntry, now time.Time) (no *Refusal, doubt bool)
 	return nil, doubt
 }
 
-func asRefusal(err error) *Refusal {
+func fault(code, what string) *AuditFinding { return &AuditFinding{Code: code, What: what} }
+
+// refused makes a finding of a refusal.
+func refused(err error) *AuditFinding {
 	no, _ := err.(*Refusal)
-	return no
+	return fault(no.Code, no.Message)
 }
 
 // restsOn looks for the member's word that a disclosure names.
-func (a *auditor) restsOn(m *MemberEntry, s *statement, rec *Recipient, d *Disclosure, now time.Time) (no *Refusal, forgotten bool) {
-	none := forbid("no_effective_consent", "", "it does not rest on an entry of the member that grants it")
+func (a *auditor) restsOn(m *MemberEntry, s *statement, rec *Recipient, d *Disclosure, now time.Time) (no *AuditFinding, forgotten bool) {
+	none := fault("no_effective_consent", "it does not rest on an entry of the member that grants it")
 	if m.Event.RestsOn == nil || *m.Event.RestsOn >= m.Index {
 		return none, false
 	}
@@ -160,7 +163,7 @@ func (a *auditor) restsOn(m *MemberEntry, s *statement, rec *Recipient, d *Discl
 		}
 		s.state = w
 		if err := a.r.carriesDisclosure(s, rec, d, now); err != nil {
-			return asRefusal(err), false
+			return refused(err), false
 		}
 		return nil, false
 	}
@@ -207,7 +210,7 @@ func (r *Register) onlyIn(class ClassID, s *statement) bool {
 
 // mayBeForgotten reports whether a refusal may only follow from what has been
 // destroyed since. s is nil where it came before the purpose was found.
-func (a *auditor) mayBeForgotten(no *Refusal, m *MemberEntry, s *statement, now time.Time) bool {
+func (a *auditor) mayBeForgotten(no *AuditFinding, m *MemberEntry, s *statement, now time.Time) bool {
 	switch no.Code {
 	case "unknown_item":
 		// An exemption covers what a decision named, as long as that can be read.
@@ -217,8 +220,8 @@ func (a *auditor) mayBeForgotten(no *Refusal, m *MemberEntry, s *statement, now 
 	case "processing_suspended":
 		return a.ended && a.lostBetween(a.f.processingSuspended().index, m.Index)
 	case "dormant":
-		// That the member was active may have been shown by anything.
-		return a.lostBetween(a.entries[0].Index, m.Index) || a.ended && a.lostBetween(0, m.Index)
+		// That the member was active may have been shown by anything, and who has left is not dormant.
+		return a.ended || a.lostBetween(a.entries[0].Index, m.Index)
 	}
 	return false
 }
