@@ -26,7 +26,7 @@ var koreanRegister = map[string]string{
 
 	// Anonymised disclosures.
 	"must be anonymised where there is no member":                                                          "회원이 없는 제공의 form은 anonymised여야 합니다.",
-	"an anonymised disclosure is about no order or event; leave reference out":                             "익명 제공은 어떤 주문이나 행사에 관한 것이 아닙니다. reference를 빼십시오.",
+	"an anonymised disclosure is about no order or event; leave reference out":                             "익명 제공은 어떤 주문이나 이벤트에 관한 것이 아닙니다. reference를 빼십시오.",
 	"name the exemption of the policy, one with anonymised: true, that an anonymised disclosure rests on":  "익명 제공의 근거가 되는, anonymised: true인 방침의 예외를 basis로 밝히십시오.",
 	"the exemption is for data about members; an anonymised disclosure rests on one with anonymised: true": "회원에 관한 정보를 위한 예외입니다. 익명 제공은 anonymised: true인 예외에 근거해야 합니다.",
 	"several policies in force state the purpose; write policy/purpose":                                    "시행 중인 여러 방침에 같은 목적이 있습니다. policy/purpose로 적으십시오.",
