@@ -92,6 +92,19 @@ func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
 	}
 }
 
+func TestTheAPIIsDocumentedCallByCall(t *testing.T) {
+	b, err := os.ReadFile("API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newDouble(t, &double{})
+	for _, rt := range append(s.routes(), s.controlRoutes()...) {
+		if path := regexp.MustCompile(`:([a-z]+)`).ReplaceAllString(rt.label, "{$1}"); !regexp.MustCompile("[` ]" + regexp.QuoteMeta(path) + "[`?]").Match(b) {
+			t.Errorf("API.md does not list %s %s", rt.method, path)
+		}
+	}
+}
+
 func TestTheControlSocketMayMakeEveryCall(t *testing.T) {
 	s := newDouble(t, &double{size: 3})
 	for _, rt := range append(s.routes(), s.controlRoutes()...) {
