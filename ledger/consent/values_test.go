@@ -172,6 +172,18 @@ func officePlanners(t *testing.T) map[string][]planner {
 				return consent.CheckEventEnd(call.(*consent.EventEnd), noon)
 			}},
 		},
+		"WithRecipient": {
+			{&consent.RecipientChange{
+				Policy: "haim", ID: "call-centre", Announced: "2026-03-10", Reason: "members are to be called back",
+				Recipient: consent.Recipient{
+					Name: "Call centre", Business: "calls", Kind: consent.RecipientProcessor, Country: "PH",
+					Purposes: []string{"marketing"}, Items: []string{"telephone"}, From: "2026-05-01",
+				},
+			}, func(call any) error {
+				_, err := b.r.WithRecipient(call.(*consent.RecipientChange), noon)
+				return err
+			}},
+		},
 		"PlanHold": {
 			{&consent.Hold{Classes: []string{"membership", "haim/promotion"}, Ground: "court", Until: noon.AddDate(1, 0, 0)}, func(call any) error {
 				_, err := b.r.PlanHold(b.f, b.keys, call.(*consent.Hold), "hld_2", noon)
