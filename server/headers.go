@@ -24,7 +24,7 @@ func (x *exchange) accessReason() *problem {
 	return nil
 }
 
-const maxGroundBytes = 129 // policy/class
+const maxGroundBytes = 64
 
 // accessGround reads on which ground what is kept apart is read: the name of a retention class.
 func (x *exchange) accessGround() *problem {
@@ -33,8 +33,8 @@ func (x *exchange) accessGround() *problem {
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {
 		return newProblem("access_ground_missing", name, "Name in the header Access-Ground the retention class whose law keeps what you read, such as contract; it is recorded.")
 	}
-	if len(values) != 1 || len(values[0]) > maxGroundBytes || strings.Trim(values[0], "abcdefghijklmnopqrstuvwxyz0123456789_-/") != "" {
-		return newProblem("access_ground_invalid", name, "Send one Access-Ground: the name of a retention class of the policy, of a to z, 0 to 9, - and _, alone or as policy/class.")
+	if len(values) != 1 || len(values[0]) > maxGroundBytes || strings.Trim(values[0], "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+		return newProblem("access_ground_invalid", name, "Send one Access-Ground: the name of a retention class of the policy, of a to z, 0 to 9, - and _.")
 	}
 	x.ground = values[0]
 	return nil

@@ -17,7 +17,8 @@ const plant = "plant7q"
 // plants are values with it that are wrong in one way or another, or right.
 var plants = []any{
 	plant, plant + "\u202e", "\u0301" + plant, plant + ` "quoted" <b>`, strings.Repeat(plant, 400), plant + "\x00", plant + "/" + plant, "2025-01-01" + plant,
-	[]any{plant}, map[string]any{plant: plant},
+	[]any{plant},
+	map[string]any{plant: plant},
 }
 
 // everywhere calls f with each body that has one value of b replaced, and with
