@@ -29,6 +29,7 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		return out, err
 	}
 	reg := l.register.Load()
+	var class consent.ClassID
 	check := func(m *member, now time.Time) error {
 		out.State = StateWithdrawn
 		if m.apart == 0 {
@@ -40,10 +41,9 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 			}
 			out.State = StateDormant
 		}
-		if !slices.ContainsFunc(m.keys, func(k *memberKey) bool { return k.count > k.expired && k.name.Class.Name() == ground }) {
-			return ErrUnknownGround
-		}
-		return nil
+		var err error
+		class, err = m.ground(ground)
+		return err
 	}
 	lk.What = "kept:" + ground
 	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
@@ -58,9 +58,9 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		if err != nil {
 			return err
 		}
-		out.Class = ground
+		out.Class = class.Name()
 		for i, k := range m.keys {
-			if k.name.Class.Name() != ground {
+			if k.name.Class != class {
 				continue
 			}
 			rule, _ := reg.Rule(k.name.Class)
@@ -72,13 +72,35 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 			}
 		}
 		for _, e := range slices.Backward(all) {
-			if e.Class == ground {
+			if e.key.Class == class {
 				out.Entries = append(out.Entries, e.HistoryRow)
 			}
 		}
 		return nil
 	})
 	return out, err
+}
+
+// ground finds the class that a ground names: "contract", or "haim/contract" where something is
+// kept in a class of that name under two policies.
+func (m *member) ground(name string) (class consent.ClassID, err error) {
+	for _, k := range m.keys {
+		is := k.name.Class
+		if k.count == k.expired || is == class || name != is.Name() && name != string(is) {
+			continue
+		}
+		if class != "" {
+			return "", &consent.Refusal{
+				Kind: consent.Invalid, Code: "class_ambiguous", Field: "Access-Ground",
+				Message: "the member has such a class under several policies; write policy/class",
+			}
+		}
+		class = is
+	}
+	if class == "" {
+		return "", ErrUnknownGround
+	}
+	return class, nil
 }
 
 // Export returns everything of one member. The look is recorded first, and is in it.
