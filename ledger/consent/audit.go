@@ -128,6 +128,9 @@ func (a *auditor) check(m *MemberEntry, now time.Time) (no *AuditFinding, doubt 
 	if s.posted.version != e.PolicyVersion {
 		return fault("policy_version_not_in_force", "it names another version of the policy than the one in force"), false
 	}
+	if !a.r.recordsIn(m.Key.Class, s) {
+		return fault("class_not_open", "it is not recorded in a class of its purpose"), false
+	}
 	if ex != nil {
 		return nil, doubt
 	}
@@ -191,21 +194,30 @@ func (a *auditor) mustLive(index uint64, m *MemberEntry, s *statement) bool {
 	return slices.ContainsFunc(a.entries, func(o MemberEntry) bool { return o.Key == m.Key && o.Index < index })
 }
 
-// onlyIn reports whether a class is the only one that decisions on a purpose
-// were ever recorded in.
+// recordsIn reports whether a class is one that a purpose was ever recorded in.
+func (r *Register) recordsIn(class ClassID, s *statement) bool {
+	return slices.Contains(r.classesOf(s), class)
+}
+
+// onlyIn reports whether it is the only one.
 func (r *Register) onlyIn(class ClassID, s *statement) bool {
+	return !slices.ContainsFunc(r.classesOf(s), func(c ClassID) bool { return c != class })
+}
+
+// classesOf returns the classes of a purpose under every version and for every
+// kind of member.
+func (r *Register) classesOf(s *statement) []ClassID {
+	var list []ClassID
 	for _, v := range r.policies[s.posted.id] {
 		pu := v.byPurpose[s.purpose.ID]
 		if pu == nil {
 			continue
 		}
-		for _, kind := range v.memberKinds {
-			if pu.forKind(kind) && v.classIDs[pu.Class(kind)] != class {
-				return false
-			}
+		for _, class := range pu.class {
+			list = append(list, v.classIDs[class])
 		}
 	}
-	return true
+	return list
 }
 
 // mayBeForgotten reports whether a refusal may only follow from what has been

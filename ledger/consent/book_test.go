@@ -56,6 +56,7 @@ type book struct {
 	keys    []consent.KeyState
 	entries []line
 	next    uint64
+	written map[uint64]bool // indexes of entries that there were
 	ended   bool
 }
 
@@ -67,7 +68,7 @@ type line struct {
 }
 
 func newBook(t fataler, r *consent.Register) *book {
-	return &book{t: t, r: r, f: consent.NewFold(), next: 100}
+	return &book{t: t, r: r, f: consent.NewFold(), next: 100, written: map[uint64]bool{}}
 }
 
 func (b *book) key(k consent.KeyName) int {
@@ -109,6 +110,7 @@ func (b *book) commit(p *consent.Plan, err error, now time.Time) error {
 			b.t.Fatalf("encoding: %v", err)
 		}
 		b.entries = append(b.entries, line{b.next, now, d.Key, body})
+		b.written[b.next] = true
 		b.next++
 	}
 	for _, d := range p.SetDue {
