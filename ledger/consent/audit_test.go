@@ -122,7 +122,7 @@ func (h *honestBook) step() {
 			h.answer(&consent.RequestOutcome{Request: rapid.SampledFrom(h.asked).Draw(t, "request"), Outcome: "withdrawn"}, h.now)
 		}
 	case 12:
-		h.notice(&consent.Notice{Kind: consent.NoticeDormancy, Channel: "email", SentAt: h.now, Outcome: consent.NoticeSent}, "ntc_"+id, h.now)
+		h.notice(&consent.Notice{Kind: consent.NoticeDormancy, Member: must(consent.ParseMemberID("u-1")), Channel: "email", SentAt: h.now, Outcome: consent.NoticeSent}, "ntc_"+id, h.now)
 	case 13:
 		switch rapid.IntRange(0, 4).Draw(t, "rare") {
 		case 0:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"consentledger/ledger/consent"
+	"consentledger/testdata/policies"
 )
 
 // A scene is a purchasing member with an open order and one disclosure for it,
@@ -162,5 +163,86 @@ func TestASuspensionCountsAsLongAsItsOutcomeMustStillBeThere(t *testing.T) {
 		if findings, doubt := b.audit(); len(findings) != c.findings || doubt != c.doubt {
 			t.Errorf("%s: %+v, %d in doubt", c.what, findings, doubt)
 		}
+	}
+}
+
+// That somebody was not idle may be shown by what is gone; that they were, by
+// what is left of a ledger of which nothing is gone.
+func TestThatAMemberWasDormantIsFoundWhereNothingElseCanHaveBeen(t *testing.T) {
+	give := func(b *book, basis string, at time.Time) {
+		t.Helper()
+		index := b.entryOf(consent.KeyName{Class: "haim/purchasing_member"})
+		e := consent.Event{
+			Kind: consent.KindDisclosure, Policy: "haim", PolicyVersion: "2025-01-01", OccurredAtMs: at.UnixMilli(), Purposes: []string{"membership"},
+			Items: []string{"email"}, Recipient: "it-vendor", Basis: "consent", RestsOn: &index,
+		}
+		if basis != "" {
+			e.Recipient, e.Basis, e.RestsOn = "tax-office", basis, nil
+		}
+		b.commit(&consent.Plan{Entries: []consent.Draft{{Key: consent.KeyName{Class: "haim/purchasing_member"}, Event: e}}}, nil, at)
+	}
+	told := func() *book {
+		b := newBook(t, haim(t))
+		ok(t)(b.consent(haimConsent("purchasing_member", grant("membership")), noon))
+		ok(t)(b.notice(&consent.Notice{Kind: consent.NoticeDormancy, Member: must(consent.ParseMemberID("u-1")), Channel: "email", SentAt: noon, Outcome: consent.NoticeSent}, "ntc_1", noon.AddDate(0, 10, 0)))
+		return b
+	}
+	for _, c := range []struct {
+		what            string
+		findings, doubt int
+		play            func(b *book)
+	}{
+		{"while dormant", 1, 0, func(b *book) { give(b, "", noon.AddDate(0, 13, 0)) }},
+		{"the day before", 0, 0, func(b *book) { give(b, "", noon.AddDate(0, 11, 0)) }},
+		{"by an exemption for dormant members, too", 0, 0, func(b *book) { give(b, "legal_process", noon.AddDate(0, 13, 0)) }},
+		{"after a consent that is gone", 0, 1, func(b *book) {
+			at := noon.AddDate(0, 11, 0)
+			ok(t)(b.consent(haimConsent("", grant("marketing")), at))
+			give(b, "", noon.AddDate(0, 13, 0))
+			ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}}, noon.AddDate(0, 13, 0)))
+			if b.key(consent.KeyName{Class: "haim/newsletter"}) >= 0 {
+				t.Fatal("the consent is not gone")
+			}
+		}},
+		{"of who has left, to an authority", 0, 1, func(b *book) {
+			b.sweep(noon.AddDate(7, 0, 0))
+			if !b.ended {
+				t.Fatal("the membership has not ended")
+			}
+			give(b, "safety", noon.AddDate(7, 0, 1))
+		}},
+	} {
+		b := told()
+		c.play(b)
+		if findings, doubt := b.audit(); len(findings) != c.findings || doubt != c.doubt {
+			t.Errorf("%s: %+v, %d in doubt; want %d and %d", c.what, findings, doubt, c.findings, c.doubt)
+		}
+	}
+}
+
+// An exemption covers an item that a purpose has lost for as long as a decision
+// that named it can be read.
+func TestAnItemThatAPurposeOnceHadMayHaveBeenNamed(t *testing.T) {
+	src := amend(t, string(policies.Haim()), `version: "2025-01-01"`, `version: "2026-06-01"`, `announced: "2024-12-01"`, `announced: "2026-03-01"`,
+		"items: {mandatory: [name, email], optional: [telephone, address]}", "items: {mandatory: [name, email], optional: [address]}")
+	june := time.Date(2026, 6, 1, 12, 0, 0, 0, seoul)
+	b := newBook(t, must(haim(t).With(must(consent.ParsePolicy([]byte(src))), noon)))
+	c := haimConsent("member", grant("promotion", "name", "email", "telephone"))
+	c.Reference = "event-1"
+	ok(t)(b.consent(c, noon))
+	c = haimConsent("member", grant("promotion"))
+	c.Reference, c.PolicyVersion = "event-2", "2026-06-01"
+	ok(t)(b.consent(c, june))
+	ok(t)(b.disclose(&consent.Disclosure{Recipient: "seoul-court", Purpose: "promotion", Items: []string{"telephone"}, Basis: "legal_process", Reference: "event-2", OccurredAt: june}, june))
+	if findings, doubt := b.audit(); len(findings) != 0 || doubt != 0 {
+		t.Errorf("while the decision is there: %+v, %d in doubt", findings, doubt)
+	}
+	ok(t)(b.event("event_ended", "event-1", june))
+	if findings, doubt := b.audit(); len(findings) != 0 || doubt != 1 {
+		t.Errorf("when it is gone: %+v, %d in doubt", findings, doubt)
+	}
+	b.rewrite("promotion", func(_ *line, e *consent.Event) { e.Items = []string{"skin_condition"} })
+	if findings, _ := b.audit(); len(findings) != 1 || findings[0].Code != "unknown_item" {
+		t.Errorf("an item that the purpose never had: %+v", findings)
 	}
 }

@@ -115,6 +115,7 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"unknown_name", "purposes.membership.retention.guest", "line 24", "buyer: bought}", "buyer: bought, guest: membership}"},
 		{"unknown_name", "purposes.marketing.member_kinds[0]", "line 29", "    kind: marketing\n", "    kind: marketing\n    member_kinds: [guest]\n"},
 		{"unknown_name", "recipients.brand.purposes[1]", "line 43", "purposes: [partner_offers], items", "purposes: [partner_offers, other], items"},
+		{"invalid_value", "recipients.brand.purposes[1]", "line 43", "purposes: [partner_offers], items", "purposes: [partner_offers, membership], items"},
 		{"unknown_name", "recipients.brand.items[1]", "line 43", "items: [email]}\nex", "items: [email, name]}\nex"},
 		{"unknown_name", "evidence.retention", "line 18", "purposes:\n", "evidence: {retention: none, ground: x}\npurposes:\n"},
 		{"unknown_name", "access.retention", "line 18", "purposes:\n", "access: {retention: none}\npurposes:\n"},
