@@ -41,8 +41,12 @@ func TestWhatCameLaterChangesNoAnswerAboutThePast(t *testing.T) {
 	answers := map[string]bool{}
 	for _, at := range moments {
 		for _, q := range []consent.Question{
-			{Purpose: "marketing"}, {Purpose: "membership"}, {Purpose: "membership", Items: []string{"telephone"}}, {Purpose: "partner_offers", Recipient: "partner-brand"},
-			{Purpose: "membership", Recipient: "it-vendor", Items: []string{"email"}}, {Purpose: "membership", Recipient: "cloud-abroad", Items: []string{"email"}},
+			{Purpose: "marketing"},
+			{Purpose: "membership"},
+			{Purpose: "membership", Items: []string{"telephone"}},
+			{Purpose: "partner_offers", Recipient: "partner-brand"},
+			{Purpose: "membership", Recipient: "it-vendor", Items: []string{"email"}},
+			{Purpose: "membership", Recipient: "cloud-abroad", Items: []string{"email"}},
 		} {
 			want := newest().Decide(b.f, &q, at)
 			answers[want.Reason] = true

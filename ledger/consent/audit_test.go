@@ -84,10 +84,8 @@ type honestBook struct {
 	t     *rapid.T
 	now   time.Time
 	calls int
-	holds []string
 	asked []string
 	wrong []string
-	refs  []string
 	given int // disclosures that were made
 
 	refused func(*consent.Disclosure, *consent.Refusal) // is told of those that were not
