@@ -31,11 +31,33 @@ func events() []consent.Event {
 		{Kind: consent.KindCorrectionOutcome, Correction: "cor_1", Items: []string{"email"}, Outcome: "corrected", Reason: "checked"},
 		{Kind: consent.KindDisclosure, Purposes: []string{"delivery"}, Items: []string{"name"}, Recipient: "parcel-co", Business: "delivery", Basis: "contract", RestsOn: &i, Form: "pseudonymised", Reference: "order-7"},
 		{Kind: consent.KindAccess, Who: "op_1", From: "192.0.2.7", What: "GET", Reason: "a call"},
+		{Kind: consent.KindConsent, Decisions: []consent.Decision{{Purpose: "cookies_analytics", Ask: true}}},
+		{Kind: consent.KindWithdrawal, Policy: "haim", Purposes: []string{"marketing"}, Dormant: true},
+		{Kind: consent.KindCorrectionOutcome, Correction: "cor_1", Items: []string{"email"}, Outcome: "corrected", Recipients: []string{"parcel-co", "it-vendor"}},
+		{Kind: consent.KindNotice, Notice: "ntc_1", NoticeKind: "destruction_request", Recipient: "parcel-co", Correction: "cor_1", Destruction: &i, Channel: "email", SentAtMs: 1, DueAtMs: 2, Outcome: "failed", Reason: "no answer"},
+		{Kind: consent.KindNotice, Notice: "ntc_2", NoticeKind: "dormancy", Channel: "email", SentAtMs: 1, Outcome: "sent"},
+		{Kind: consent.KindRequest, Request: "rqt_1", RequestType: "suspension", Channel: "phone", ReceivedAtMs: 1, DueAtMs: 2, Dormant: true},
+		{Kind: consent.KindRequestOutcome, Request: "rqt_1", Outcome: "refused", Reason: "a duty"},
+		{Kind: consent.KindHold, Hold: "hld_1", Classes: []string{"haim/contract", "*/correction"}, DueAtMs: 1 << 42, Reason: "a case"},
+		{Kind: consent.KindHoldRelease, Hold: "hld_1"},
+		{Kind: consent.KindActivity, OccurredAtMs: 1, ActiveAtMs: 2},
+		{Kind: consent.KindReactivation, Method: "sign_in"},
+		{Kind: consent.KindSignal, Signal: "gpc", Value: true, OccurredAtMs: 1},
+		{Kind: consent.KindEventEnd, Policy: "haim", Reference: "order-7", OccurredAtMs: 1},
 	}
 }
 
 func TestAnEventIsWhatWasEncoded(t *testing.T) {
+	seen := map[consent.EventKind]bool{}
+	defer func() {
+		for k := consent.EventKind(1); k.String() != "unknown"; k++ {
+			if !seen[k] {
+				t.Errorf("no event of kind %v is tried", k)
+			}
+		}
+	}()
 	for _, e := range events() {
+		seen[e.Kind] = true
 		b, err := e.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -129,8 +151,11 @@ func genEvent() *rapid.Generator[consent.Event] {
 	}
 	return rapid.Custom(func(t *rapid.T) consent.Event {
 		e := consent.Event{
-			Kind: consent.EventKind(rapid.IntRange(1, 7).Draw(t, "kind")), Policy: name.Draw(t, "policy"), MemberKind: rapid.String().Draw(t, "member kind"),
+			Kind: consent.EventKind(rapid.IntRange(1, 16).Draw(t, "kind")), Policy: name.Draw(t, "policy"), MemberKind: rapid.String().Draw(t, "member kind"),
 			OccurredAtMs: rapid.Int64().Draw(t, "at"), Copy: rapid.Bool().Draw(t, "copy"), Items: nilIfEmpty(names.Draw(t, "items")),
+			Dormant: rapid.Bool().Draw(t, "dormant"), DueAtMs: rapid.Int64().Draw(t, "due"), ActiveAtMs: rapid.Int64().Draw(t, "active"),
+			Recipients: nilIfEmpty(names.Draw(t, "to be told")), Classes: nilIfEmpty(names.Draw(t, "classes")), Hold: name.Draw(t, "hold"),
+			NoticeKind: name.Draw(t, "notice kind"), Request: name.Draw(t, "request"), Value: rapid.Bool().Draw(t, "value"),
 			Reason: rapid.String().Draw(t, "reason"), Membership: rapid.Bool().Draw(t, "membership"), Age: consent.AgeCheck(rapid.IntRange(0, 3).Draw(t, "age")),
 		}
 		if rapid.Bool().Draw(t, "rests") {
@@ -178,6 +203,7 @@ func FuzzDecodeEvent(f *testing.F) {
 	}
 	f.Add([]byte{0xa0})
 	f.Add([]byte{0xbf, 1, 2, 0xff})
+	r := haim(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := consent.DecodeEvent(b)
 		if err != nil {
@@ -192,6 +218,12 @@ func FuzzDecodeEvent(f *testing.F) {
 		fold.Apply(1, noon, consent.KeyName{Class: "haim/membership"}, e)
 		fold.View(consent.NewRegister(), noon)
 		e.View()
+		key := []consent.KeyState{{KeyName: consent.KeyName{Class: "haim/membership"}, Entries: 1}}
+		fold.View(r, noon)
+		r.Decide(fold, &consent.Question{Purpose: "membership"}, noon)
+		r.Due(fold, key, noon, nextYear)
+		r.Next(fold, key, noon)
+		r.PlanWithdrawal(fold, key, &consent.Withdrawal{Membership: true}, noon)
 	})
 }
 
@@ -217,6 +249,12 @@ func TestNothingOfAMemberCanBePrinted(t *testing.T) {
 		consent.Disclosure{Member: id},
 		consent.Event{Kind: consent.KindAccess, Reason: secret},
 		consent.ChangeValue{New: &secret},
+		consent.Hold{Ground: secret},
+		consent.Notice{Member: id, Reason: secret},
+		consent.RequestOutcome{Reason: secret},
+		consent.Activity{Member: id},
+		consent.Signal{Member: id},
+		consent.EventEnd{Member: id},
 		consent.GuardianProof{Reference: secret},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
