@@ -57,8 +57,11 @@ type keyUse struct {
 	decided  []purposeState // its word on each purpose: the newest decision, copies apart, less what was withdrawn
 }
 
-// word returns what the key says on a purpose, or nil.
+// word returns what the key says on a purpose, or nil. Of no key it is nil.
 func (u *keyUse) word(purpose string) *purposeState {
+	if u == nil {
+		return nil
+	}
 	if u == nil {
 		return nil
 	}
