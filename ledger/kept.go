@@ -15,6 +15,7 @@ type KeptData struct {
 	Basis   string     // the law that it cites; empty for what lives until an event
 	Until   *time.Time // nil where an event decides
 	Entries []HistoryRow
+	Holds   []consent.HoldView // that keep the class
 }
 
 // Kept returns what one retention class holds of a member who has withdrawn or is dormant. The
@@ -59,6 +60,9 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 			return err
 		}
 		out.Class = class.Name()
+		out.Holds = slices.DeleteFunc(m.fold.Holds(now), func(h consent.HoldView) bool {
+			return !slices.Contains(h.Classes, string(class))
+		})
 		for i, k := range m.keys {
 			if k.name.Class != class {
 				continue
@@ -106,11 +110,8 @@ func (m *member) ground(name string) (class consent.ClassID, err error) {
 // Export returns everything of one member. The look is recorded first, and is in it.
 func (l *Ledger) Export(ctx context.Context, who Caller, ref Ref, lk Look) (out *consent.Export, err error) {
 	lk.What = "export"
-	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
+	err = l.look(ctx, who, ref, lk, l.awake, func(m *member, now time.Time) error {
 		reg := l.register.Load()
-		if _, dormant := reg.DormantSince(m.fold, now); dormant {
-			return ErrDormant
-		}
 		entries, err := l.memberEntries(m)
 		if err != nil {
 			return err

@@ -93,8 +93,9 @@ var ErrWithdrawn = errors.New("the member has withdrawn")
 
 // look records a look at a member and, once that is durable, hands the member to f.
 //
-// No record, no answer: the entry that says who looked, and why, is on disk before f runs.
-func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, f func(m *member, now time.Time) error) error {
+// No record, no answer: the entry that says who looked, and why, is on disk before f runs. check,
+// if not nil, can say no before that: a look that is refused shows nothing and is not recorded.
+func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, check, f func(m *member, now time.Time) error) error {
 	if !who.May(ActLook) {
 		return ErrForbidden
 	}
@@ -105,11 +106,7 @@ func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, f func(
 	if ended {
 		return ErrWithdrawn
 	}
-	return l.lookAt(ctx, who, path, slot, lk, f)
-}
-
-func (l *Ledger) lookAt(ctx context.Context, who Caller, path keyring.IDPath, slot uint64, lk Look, f func(m *member, now time.Time) error) error {
-	pending, err := l.recordLook(ctx, who, path, slot, lk, nil)
+	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
 	if err != nil {
 		return err
 	}
@@ -137,10 +134,22 @@ func (l *Ledger) recordLook(ctx context.Context, who Caller, path keyring.IDPath
 	})
 }
 
-// Member returns a member's state. The look is recorded first.
+// awake refuses what is not shown of a dormant member.
+func (l *Ledger) awake(m *member, now time.Time) error {
+	if _, dormant := l.register.Load().DormantSince(m.fold, now); dormant {
+		return ErrDormant
+	}
+	return nil
+}
+
+// Member returns a member's state; to the officer also the legal holds, which may have to be kept
+// from the member. The look is recorded first.
 func (l *Ledger) Member(ctx context.Context, who Caller, ref Ref, lk Look) (v consent.MemberView, err error) {
-	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
+	err = l.look(ctx, who, ref, lk, nil, func(m *member, now time.Time) error {
 		v = m.fold.View(l.register.Load(), now)
+		if who.May(ActOffice) && v.State == consent.StateActive {
+			v.Holds = m.fold.Holds(now)
+		}
 		return nil
 	})
 	return v, err
@@ -150,10 +159,7 @@ func (l *Ledger) Member(ctx context.Context, who Caller, ref Ref, lk Look) (v co
 // the index to go on from, 0 where there is no more. The look is recorded first, and is the first
 // row of the first page.
 func (l *Ledger) History(ctx context.Context, who Caller, ref Ref, lk Look, before uint64, limit int) (rows []HistoryRow, next uint64, err error) {
-	err = l.look(ctx, who, ref, lk, func(m *member, now time.Time) error {
-		if _, dormant := l.register.Load().DormantSince(m.fold, now); dormant {
-			return ErrDormant
-		}
+	err = l.look(ctx, who, ref, lk, l.awake, func(m *member, _ time.Time) error {
 		all, _, err := l.openMember(m.rec)
 		if err != nil {
 			return err

@@ -77,7 +77,7 @@ func getKept(x *exchange) *problem {
 		return x.problemOf(err)
 	}
 	return x.answerJSON(http.StatusOK, api.KeptApart{
-		State: string(k.State), Class: k.Class, Basis: k.Basis, Until: k.Until, Entries: historyEntries(k.Entries),
+		State: string(k.State), Class: k.Class, Basis: k.Basis, Until: k.Until, Entries: historyEntries(k.Entries), Holds: k.Holds,
 	})
 }
 

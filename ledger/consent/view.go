@@ -24,6 +24,7 @@ type MemberView struct {
 	Requests       []RequestView     `json:"requests"`
 	Signals        []SignalView      `json:"signals"` // the newest of each
 	Disclosures    []DisclosureView  `json:"disclosures"`
+	Holds          []HoldView        `json:"holds,omitempty"` // for the officer alone
 }
 
 // A CorrectionView is a correction that has no outcome yet, or of which a

@@ -129,6 +129,8 @@ type KeptApart struct {
 	Basis   string         `json:"basis"` // the law
 	Until   *time.Time     `json:"until"` // null where an event decides
 	Entries []HistoryEntry `json:"entries"`
+
+	Holds []consent.HoldView `json:"holds"` // legal holds that keep the class, with their ground
 }
 
 // DueList answers GET /v1/due, the most pressing first.
