@@ -38,6 +38,7 @@ func rowCommands() map[string]scriptCommand {
 		"answer":    cmdAnswer,
 		"refuse":    cmdRefuse,
 		"await":     cmdAwait,
+		"rest":      cmdRest,
 		"decide":    cmdDecide,
 		"state":     cmdState,
 		"enrol":     cmdEnrol,
@@ -186,13 +187,20 @@ func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the answer is not JSON: %v: %s", err, text)
 	}
 	got, want := shown(at(v, strings.Split(args[0], "."))), dated(ts, args[1])
-	same := got == want
+	same := got == want || sameTime(got, want)
 	if p, ok := strings.CutPrefix(want, "~"); ok {
 		same = regexp.MustCompile(p).MatchString(got)
 	}
 	if same == neg {
 		ts.Fatalf("%s is %s, and is %sto be %s, in %s", args[0], got, map[bool]string{true: "not "}[neg], want, text)
 	}
+}
+
+// sameTime says whether two texts name one moment.
+func sameTime(a, b string) bool {
+	x, errX := time.Parse(time.RFC3339, a)
+	y, errY := time.Parse(time.RFC3339, b)
+	return errX == nil && errY == nil && x.Equal(y)
 }
 
 type absent struct{}
@@ -309,6 +317,21 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(end) {
 			ts.Fatalf("after 30 s it still answers %s", b)
 		}
+	}
+}
+
+// cmdRest waits until the server has recorded nothing for a while by itself.
+func cmdRest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: rest")
+	}
+	for before := recorded(ts); ; {
+		time.Sleep(250 * time.Millisecond)
+		after := recorded(ts)
+		if after == before {
+			return
+		}
+		before = after
 	}
 }
 
