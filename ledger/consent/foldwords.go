@@ -60,8 +60,8 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 		return // proof of what another entry said; that one rules while it lives
 	}
 	switch {
-	case e.Guardian != nil:
-		f.guarded = true
+	case e.Guardian != nil && e.Age != AgeByBirthDate:
+		f.guarded = true // a guardian of who was shown to be old enough changes nothing
 	case e.Age == AgeByBirthDate || e.Age == AgeConfirmed:
 		f.guarded = false // old enough by now
 	}

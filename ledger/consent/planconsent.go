@@ -81,7 +81,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 		plan.MemberKind, plan.Recheck = kind, true
 	}
 	// The kind, and that a guardian is needed, must outlive the other classes.
-	if was != kind || e.Guardian != nil && !f.guarded {
+	if was != kind || e.Guardian != nil && e.Age != AgeByBirthDate && !f.guarded {
 		if !slices.ContainsFunc(plan.Entries, func(d Draft) bool { return d.Key == membership }) {
 			plan.Entries = append(plan.Entries, Draft{membership, e})
 		}

@@ -278,8 +278,11 @@ func TestAGuardianMayConsentWhereThePolicySaysSo(t *testing.T) {
 	wantRefusal(t, err, consent.Invalid, "guardian_required", "guardian")
 	grown := must(consent.ParseDate("2012-03-10"))
 	later.BirthDate = &grown
-	ok(t)(b.consent(later, noon))
-	later.BirthDate, later.MinimumAgeConfirmed = nil, false
+	later.Guardian = c.Guardian // who still sends one is no younger for it
+	if e := ok(t)(b.consent(later, noon)).Entries[0].Event; e.Age != consent.AgeByBirthDate {
+		t.Errorf("age check %q", e.Age)
+	}
+	later.BirthDate, later.MinimumAgeConfirmed, later.Guardian = nil, false, nil
 	ok(t)(b.consent(later, noon))
 }
 
