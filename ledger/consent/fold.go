@@ -34,10 +34,10 @@ type kindState struct {
 	had          []formerKind // kinds before this one
 }
 
-// formerKind is a kind that the member had, and when it ended.
+// formerKind is a kind that the member had, and the entry that ended it.
 type formerKind struct {
 	kind  string
-	until time.Time
+	until uint64
 }
 
 type disclosureState struct {
@@ -50,18 +50,15 @@ type disclosureState struct {
 // keyUse is what is known of a key's entries.
 type keyUse struct {
 	key      KeyName
-	first    time.Time
 	newest   time.Time
 	active   time.Time      // when the member was last active, by its entries
 	purposes []string       // that decisions in it were about, copies too
+	since    []uint64       // for each of them the first entry in it
 	decided  []purposeState // its word on each purpose: the newest decision, copies apart, less what was withdrawn
 }
 
 // word returns what the key says on a purpose, or nil. Of no key it is nil.
 func (u *keyUse) word(purpose string) *purposeState {
-	if u == nil {
-		return nil
-	}
 	if u == nil {
 		return nil
 	}
@@ -91,9 +88,6 @@ func (f *Fold) Withdrawn() bool { return f != nil && f.withdrawn }
 // it says. Entries are applied in the order of their indexes.
 func (f *Fold) Apply(index uint64, at time.Time, key KeyName, e Event) {
 	use := f.use(key)
-	if use.newest.IsZero() {
-		use.first = at
-	}
 	use.newest = at
 	if t, ok := activeAt(&e, at); ok {
 		f.touch(use, t)
@@ -158,11 +152,11 @@ func (f *Fold) used(key KeyName) *keyUse {
 	return nil
 }
 
-func (f *Fold) setKind(policy, kind string, at time.Time) {
+func (f *Fold) setKind(policy, kind string, index uint64) {
 	for i := range f.kinds {
 		if f.kinds[i].policy == policy {
 			if was := f.kinds[i].kind; was != kind {
-				f.kinds[i].had = append(f.kinds[i].had, formerKind{was, at})
+				f.kinds[i].had = append(f.kinds[i].had, formerKind{was, index})
 				f.bytes += 40 + len(was)
 			}
 			f.kinds[i].kind = kind
@@ -183,13 +177,14 @@ func (f *Fold) kind(policy string) string {
 	return ""
 }
 
-// kindsHad returns the member's kind, and those that the member had after t.
-func (f *Fold) kindsHad(policy string, t time.Time) []string {
+// kindsHad returns the member's kind, and those that the member had when an
+// entry was written and later.
+func (f *Fold) kindsHad(policy string, index uint64) []string {
 	for i := range f.kinds {
 		if k := &f.kinds[i]; k.policy == policy {
 			list := []string{k.kind}
 			for _, had := range k.had {
-				if t.Before(had.until) {
+				if index < had.until {
 					list = append(list, had.kind)
 				}
 			}
@@ -234,6 +229,7 @@ func (f *Fold) Clone() *Fold {
 	c.keys = slices.Clone(f.keys)
 	for i := range c.keys {
 		c.keys[i].purposes = slices.Clone(f.keys[i].purposes)
+		c.keys[i].since = slices.Clone(f.keys[i].since)
 		c.keys[i].decided = slices.Clone(f.keys[i].decided)
 	}
 	c.idle.told = slices.Clone(f.idle.told)

@@ -52,8 +52,8 @@ func (d *Decision) state() decisionState {
 func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	for i := range e.Decisions {
 		if p := e.Decisions[i].Purpose; !slices.Contains(use.purposes, p) {
-			use.purposes = append(use.purposes, p)
-			f.bytes += 16 + len(p)
+			use.purposes, use.since = append(use.purposes, p), append(use.since, index)
+			f.bytes += 24 + len(p)
 		}
 	}
 	if e.Copy {
@@ -68,7 +68,7 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	if e.Age != 0 && !slices.Contains(f.aged, e.Policy) {
 		f.aged = append(f.aged, e.Policy)
 	}
-	f.setKind(e.Policy, e.MemberKind, at)
+	f.setKind(e.Policy, e.MemberKind, index)
 	for i := range e.Decisions {
 		d := &e.Decisions[i]
 		now := purposeState{e.Policy, d.Purpose, e.PolicyVersion, d.state(), d.Items, d.Recipients, use.key, index, at}

@@ -151,8 +151,8 @@ func (r *Register) afterMembership(f *Fold, k KeyState, rule Rule, now time.Time
 		if use.key != k.KeyName {
 			continue
 		}
-		for _, name := range use.purposes {
-			for _, kind := range f.kindsHad(p.id, use.first) {
+		for i, name := range use.purposes {
+			for _, kind := range f.kindsHad(p.id, use.since[i]) {
 				pu := p.byPurpose[name]
 				if pu == nil || !pu.forKind(kind) {
 					continue

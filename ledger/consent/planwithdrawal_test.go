@@ -215,6 +215,17 @@ func TestAMemberWhoBuysNoMoreIsStillOneWhoBought(t *testing.T) {
 	}
 }
 
+func TestWhatIsRecordedAfterBuyingNoMoreGoesWithTheMembership(t *testing.T) {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("member", grant("marketing")), noon)) // opens the membership's class, and decides on nothing in it
+	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership")), noon))
+	ok(t)(b.consent(haimConsent("member", grant("personalisation")), noon))
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon))
+	if !slices.Contains(p.Destroy, consent.KeyName{Class: "haim/membership"}) {
+		t.Errorf("kept: %s", keptRows(p.Kept))
+	}
+}
+
 func TestWhatHasRunOutGoesWithTheMembership(t *testing.T) {
 	b := newBook(t, haim(t))
 	ok(t)(b.consent(haimConsent("purchasing_member", grant("complaints")), noon))
