@@ -109,8 +109,13 @@ func (r *Register) mayFollow(last Posted, p *Policy, postedAt time.Time) error {
 	if p.reason == "" {
 		return invalid("missing_field", "reason", "missing; add why the policy changes")
 	}
+	// What is in force today promises a notice, and so does what will be in force by then.
+	notice := last.noticeDays
+	if v, _ := r.posted(p.id, postedAt); v != nil {
+		notice = max(notice, v.noticeDays)
+	}
 	announced, _ := ParseDate(p.announced)
-	return noticeOver("version", max(announced.day(), dayAt(postedAt, r.loc)), last.noticeDays, p.effective)
+	return noticeOver("version", max(announced.day(), dayAt(postedAt, r.loc)), notice, p.effective)
 }
 
 // posted returns the version that is in force and its place among the others.

@@ -50,6 +50,20 @@ func TestAVersionIsPostedOnlyInTime(t *testing.T) {
 	}
 }
 
+func TestAVersionThatWaitsShortensNoNoticeThatIsPromisedToday(t *testing.T) {
+	posted := time.Date(2026, 3, 10, 9, 0, 0, 0, seoul)
+	head := func(version string) *consent.Policy {
+		return must(consent.ParsePolicy([]byte(strings.NewReplacer(`version: "2025-01-01"`, `version: "`+version+`"`, `announced: "2024-12-01"`, `announced: "2026-03-10"`, "notice_days: 30", "notice_days: 0").Replace(string(policies.Haim())))))
+	}
+	r := must(haim(t).With(head("2026-04-09"), posted))
+	later := posted.AddDate(0, 0, 2)
+	_, err := r.With(head("2026-04-10"), later)
+	wantRefusal(t, err, consent.Invalid, "notice_too_short", "version")
+	if _, err := r.With(head("2026-04-11"), later); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFirstVersionIsInForceFromItsDate(t *testing.T) {
 	r := haim(t)
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, seoul)
