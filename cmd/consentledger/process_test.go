@@ -87,6 +87,8 @@ func startBinary(t testing.TB, bin string, env []string, dir string, args ...str
 
 func (s *process) stop(t testing.TB, sig syscall.Signal) {
 	t.Helper()
+	// The server waits some seconds for connections on which nothing was sent yet.
+	s.client.CloseIdleConnections()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}

@@ -253,8 +253,9 @@ func shown(v any) string {
 }
 
 // cmdRefuse makes a call that must be refused with a code. Then nothing is
-// recorded, the answer is a problem that says what to do, and it repeats none
-// of what the member gave:
+// recorded, and the answer is a problem that says what to do, in Korean too
+// where that is asked for, and by which row if it is the rules that refuse. It
+// repeats none of what the member gave:
 //
 //	refuse 422 under_age POST /v1/consents '{…}'
 func cmdRefuse(ts *testscript.TestScript, neg bool, args []string) {
@@ -264,12 +265,18 @@ func cmdRefuse(ts *testscript.TestScript, neg bool, args []string) {
 	before := recorded(ts)
 	status, b := callOf(ts, args[2], args[3], args[4:]...)
 	_, _ = ts.Stdout().Write(b)
-	var p struct{ Code, Title, Detail string }
+	var p struct{ Code, Title, Detail, Rule string }
 	if err := json.Unmarshal(b, &p); err != nil || strconv.Itoa(status) != args[0] || p.Code != args[1] {
 		ts.Fatalf("it answers %d %s instead of %s %s: %s", status, p.Code, args[0], args[1], b)
 	}
 	if p.Title == "" || p.Detail == "" {
 		ts.Fatalf("the refusal does not say what to do: %s", b)
+	}
+	if byRules := status == 409 || status == 422 || status == 403 && p.Code != "role_not_allowed"; byRules && p.Rule == "" {
+		ts.Fatalf("the rules refuse it, and it does not say which: %s", b)
+	}
+	if _, ko := callOf(ts, args[2], args[3], append([]string{"Accept-Language: ko"}, args[4:]...)...); !hangul.Match(ko) || !bytes.Contains(ko, []byte(`"code":"`+p.Code+`"`)) {
+		ts.Fatalf("asked for it in Korean it answers %s", ko)
 	}
 	if after := recorded(ts); after != before {
 		ts.Fatalf("it was refused and %d entries were recorded", after-before)
@@ -282,6 +289,9 @@ func cmdRefuse(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// hangul matches a title and a detail in Korean.
+var hangul = regexp.MustCompile(`"title":"[^"]*\p{Hangul}[^"]*",.*"detail":"[^"]*\p{Hangul}`)
 
 // givenPattern finds the values in a body that are the member's own.
 var givenPattern = regexp.MustCompile(`"(?:member_id|old|new|birth_date|reason|ground)":"([^"]{4,})"`)
