@@ -171,7 +171,7 @@ func (r *Register) settle(plan *Plan, f *Fold, keys []KeyState, now time.Time) *
 	if len(plan.Destroy) > 0 {
 		r.restateActivity(plan, f, keys, func(u *keyUse) bool { return slices.Contains(plan.Destroy, u.key) }, now)
 	}
-	if len(f.idle.told) > 0 || !f.idle.impossible.IsZero() {
+	if len(f.idle.told) > 0 || f.idle.impossible.After(f.idle.active) {
 		// Whoever is active after a notice is to be told again one day.
 		plan.Recheck = true
 	}
