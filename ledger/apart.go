@@ -113,9 +113,23 @@ func (l *Ledger) ReleaseHold(ctx context.Context, who Caller, ref Ref, id string
 	if !who.May(ActOffice) {
 		return nil, ErrForbidden
 	}
-	return l.doAt(ctx, ref, submitting{cause: causeHold, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
+	a, err := l.doAt(ctx, ref, submitting{cause: causeHold, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
 		return l.register.Load().PlanRelease(m.fold, m.states(), id, now)
 	})
+	if err != nil {
+		return nil, err
+	}
+	// Of a class whose entries each have a clock only those go that have run out, which is the
+	// sweep's to work out. The release is durable by now: what fails here is left to the next sweep.
+	slot, _ := l.refs.open(ref)
+	if p, err := l.expire(ctx, slot); err == nil && p != nil {
+		if more, err := p.Wait(ctx); err == nil {
+			a.Entries = append(a.Entries, more.Entries...)
+			a.DestroyedKeys += more.DestroyedKeys
+			a.DestroyedEntries += more.DestroyedEntries
+		}
+	}
+	return a, nil
 }
 
 // WithdrawRef is a withdrawal of the member whom a ref stands for; w names none.

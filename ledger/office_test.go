@@ -292,3 +292,75 @@ func TestACopyElsewhereIsAskedForUntilItsDestructionIsConfirmed(t *testing.T) {
 	}
 	verifyAll(t, l)
 }
+
+func TestAReleaseLetsOnlyThoseDaysGoThatHaveRunOut(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	id := "buyer@shop.example"
+	mustDo(t, l, enrolment(t, id, w))
+	a := mustDo(t, l, order(t, id, "order-1", w))
+	h, err := l.PlaceHold(t.Context(), dpo, a.Member, &consent.Hold{Classes: []string{"purchase"}, Ground: "claim", Until: w.clock.Now().AddDate(9, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(3 * 365 * 24 * time.Hour)
+	mustDo(t, l, order(t, id, "order-2", w))
+	w.clock.Advance(3 * 365 * 24 * time.Hour) // five years and more after the first, three after the second
+	sweep(t, l)
+	state := func() (readable int) {
+		t.Helper()
+		rec, err := l.keys.Member(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _, err := l.openMember(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Class == "purchase" && e.Event.Kind == consent.KindConsent {
+				readable++
+			}
+		}
+		return readable
+	}
+	if n := state(); n != 2 {
+		t.Fatalf("%d orders can be read while the hold lasts", n)
+	}
+	r, err := l.ReleaseHold(t.Context(), dpo, a.Member, h.Hold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := state(); n != 1 || r.DestroyedEntries < 1 {
+		t.Errorf("after the release %d orders can be read, and %d entries were destroyed", n, r.DestroyedEntries)
+	}
+	verifyAll(t, l)
+}
+
+func TestNobodyFallsDormantEarlyBecauseTheEntryThatShowedThemActiveRanOut(t *testing.T) {
+	w := newWorld(t)
+	policy := strings.Replace(dormantPolicy(), "purchase: {keep: 5y", "purchase: {keep: 3mo", 1)
+	l := w.createWith(t, policy)
+	defer func() { l.Close() }()
+	id := "buyer@shop.example"
+	mustDo(t, l, enrolment(t, id, w))
+	w.clock.Advance(6 * 30 * 24 * time.Hour)
+	c := order(t, id, "", w)
+	c.Decisions = c.Decisions[:1] // the newest word, in a class of three months
+	mustDo(t, l, c)
+	w.clock.Advance(4 * 30 * 24 * time.Hour)
+	if n := sweep(t, l); n == 0 {
+		t.Fatal("the order's time is up, and nothing went")
+	}
+	doAs(t, l, dpo, &consent.Notice{Kind: consent.NoticeDormancy, Member: memberID(t, id), Channel: "email", SentAt: w.clock.Now(), Outcome: consent.NoticeSent})
+	w.clock.Advance(4 * 30 * 24 * time.Hour) // fourteen months after the enrolment, eight after the order
+	if d := decide(t, l, id, "membership"); !d.Allowed {
+		t.Errorf("eight months after the order: %+v", d)
+	}
+	w.clock.Advance(5 * 30 * 24 * time.Hour)
+	if d := decide(t, l, id, "membership"); d.Reason != consent.ReasonDormant {
+		t.Errorf("thirteen months after the order: %+v", d)
+	}
+	verifyAll(t, l)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"consentledger/crypto/keyring"
@@ -169,7 +170,7 @@ func (l *Ledger) planExpiry(m *member, now time.Time) (*submission, error) {
 			return l.build(m, p, change{cause: causeDormancy}, now)
 		}
 	}
-	var gone []consent.KeyName
+	var gone, aging []consent.KeyName // aging: of which some days go
 	for i := range m.rec.Keys {
 		k := &m.rec.Keys[i]
 		due := k.DueAt()
@@ -190,10 +191,13 @@ func (l *Ledger) planExpiry(m *member, now time.Time) (*submission, error) {
 			continue
 		}
 		ch.moves = append(ch.moves, mv)
+		if mv.dead > 0 {
+			aging = append(aging, name)
+		}
 	}
 	p := &consent.Plan{}
-	if len(gone) > 0 && m.apart == 0 {
-		if q := reg.PlanExpiry(m.fold, m.states(), gone, now); q != nil {
+	if len(gone)+len(aging) > 0 && m.apart == 0 {
+		if q := reg.PlanExpiry(m.fold, m.states(), slices.Concat(gone, aging), now); q != nil {
 			p = q
 		}
 	}

@@ -212,7 +212,7 @@ func decodeQuestion(b []byte) (*consent.Question, *problem) {
 	if p := decodeInto(shapeQuestion, b, &in); p != nil {
 		return nil, p
 	}
-	q := &consent.Question{Purpose: in.Purpose, Items: in.Items, Recipient: in.Recipient}
+	q := &consent.Question{Purpose: in.Purpose, Items: in.Items, Recipient: in.Recipient, Reference: in.Reference}
 	var p *problem
 	if q.Member, p = memberID(in.MemberID); p != nil {
 		return nil, p

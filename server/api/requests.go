@@ -93,6 +93,7 @@ type Question struct {
 	Purpose   string   `json:"purpose"`
 	Items     []string `json:"items,omitempty"`
 	Recipient string   `json:"recipient,omitempty"`
+	Reference string   `json:"reference,omitempty"`
 	At        string   `json:"at,omitempty"`
 }
 
