@@ -151,7 +151,7 @@ func TestWhatIsKeptPastItsTimeIsReportedWithItsIndex(t *testing.T) {
 	}
 	w.clock.Advance(time.Hour)
 	r := deep()
-	if r.Intact || len(r.Findings) != 1 || r.Findings[0].Kind != "kept_past_its_time" || r.Findings[0].Index != int64(purchase) {
+	if r.Intact || len(r.Findings) != 1 || r.Findings[0].Kind != "kept_past_its_time" || !r.Findings[0].Rules || r.Findings[0].Index != int64(purchase) {
 		t.Errorf("an hour later: %+v, want entry %d", r.Findings, purchase)
 	}
 	if _, err := l.Sweep(t.Context()); err != nil {

@@ -27,7 +27,10 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 		return nil, false, ErrForbidden
 	}
 	lk.What = "due"
-	until := l.now().Add(within)
+	// To the end of the day on which the time is over: a request of today that may take thirty days is
+	// in a list of thirty.
+	reg := l.register.Load()
+	until := reg.DayStart(reg.Day(l.now().Add(within)) + 1)
 	for _, item := range l.asks.due(until) {
 		rows = append(rows, DueRow{DueItem: item})
 	}

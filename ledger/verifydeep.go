@@ -32,6 +32,7 @@ type DeepFinding struct {
 	Kind  string `json:"kind"`
 	Index int64  `json:"index"`
 	What  string `json:"what"`
+	Rules bool   `json:"rules,omitempty"` // the log is whole; what it holds breaks a rule
 }
 
 // maxFindings bounds a report.
@@ -150,7 +151,14 @@ type slotOwner struct {
 
 func (c *deepCheck) find(kind string, index int64, what string) {
 	if len(c.report.Findings) < maxFindings {
-		c.report.Findings = append(c.report.Findings, DeepFinding{kind, index, what})
+		c.report.Findings = append(c.report.Findings, DeepFinding{Kind: kind, Index: index, What: what})
+	}
+}
+
+// findRule is find for what breaks a rule and is no damage.
+func (c *deepCheck) findRule(kind string, index uint64, what string) {
+	if len(c.report.Findings) < maxFindings {
+		c.report.Findings = append(c.report.Findings, DeepFinding{Kind: kind, Index: int64(index), What: what, Rules: true})
 	}
 }
 

@@ -66,13 +66,13 @@ func (m *memberCheck) pastItsTime(k *keptEntries) {
 	case due != 0 && due < limit.Unix():
 		m.late(k.of[0].index, time.Unix(due, 0))
 	case due == 0 && m.rec.Ended && rule.Until != consent.UntilDelivery && rule.Until != consent.UntilEventEnd:
-		m.c.find("kept_past_its_time", int64(k.of[0].index), fmt.Sprintf(
+		m.c.findRule("kept_past_its_time", k.of[0].index, fmt.Sprintf(
 			"entry %d is still readable, though its class ended with the membership", k.of[0].index))
 	}
 }
 
 func (m *memberCheck) late(index uint64, due time.Time) {
-	m.c.find("kept_past_its_time", int64(index), fmt.Sprintf(
+	m.c.findRule("kept_past_its_time", index, fmt.Sprintf(
 		"entry %d is still readable and should have been destroyed by %s: start the server, it destroys what is due", index, due.UTC().Format(time.RFC3339)))
 }
 
@@ -86,7 +86,7 @@ func (m *memberCheck) rules() {
 	})
 	findings, unchecked := m.reg.Audit(m.entries, m.rec.Ended, m.destroyed)
 	for _, f := range findings {
-		m.c.find(f.Code, int64(f.Index), f.What)
+		m.c.findRule(f.Code, f.Index, f.What)
 	}
 	m.c.report.Unchecked += uint64(unchecked)
 }

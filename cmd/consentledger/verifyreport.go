@@ -52,6 +52,7 @@ type finding struct {
 	Kind  chain.Kind `json:"kind"`
 	Index *uint64    `json:"index"`
 	What  string     `json:"what"`
+	Rules bool       `json:"rules,omitempty"` // no damage: what is recorded breaks a rule
 }
 
 // find adds what package chain says, or in its words. A checkpoint that is no
@@ -62,14 +63,14 @@ func (r *result) find(findings ...chain.Finding) {
 		case chain.CheckpointMalformed, chain.CheckpointSignature, chain.CheckpointOrigin:
 			r.findOther(f.Kind, f.What)
 		default:
-			r.Findings = append(r.Findings, finding{f.Kind, &f.Index, f.What})
+			r.Findings = append(r.Findings, finding{Kind: f.Kind, Index: &f.Index, What: f.What})
 		}
 	}
 }
 
 // findOther adds what is about no entry.
 func (r *result) findOther(kind chain.Kind, what string) {
-	r.Findings = append(r.Findings, finding{kind, nil, what})
+	r.Findings = append(r.Findings, finding{Kind: kind, What: what})
 }
 
 // finish sorts the findings, those about no entry last, and draws the conclusion.
@@ -112,7 +113,11 @@ func (r *result) addDeep(d ledger.DeepReport) {
 			r.findOther(chain.Kind(f.Kind), f.What)
 			continue
 		}
-		r.find(chain.Finding{Kind: chain.Kind(f.Kind), Index: uint64(f.Index), What: f.What})
+		index := uint64(f.Index)
+		r.Findings = append(r.Findings, finding{chain.Kind(f.Kind), &index, f.What, f.Rules})
+	}
+	if d.Unchecked > 0 {
+		r.Unchecked = append(r.Unchecked, fmt.Sprintf("whether %d disclosures were allowed: what they rest on was destroyed since", d.Unchecked))
 	}
 	r.Checked = append(r.Checked, fmt.Sprintf(
 		"with the root key: %d living entries opened (%d of them the ledger's own), %d members with %d keys, %d entries destroyed, of %d in all",
@@ -169,7 +174,10 @@ func (r *result) print(t *terminal, asJSON bool) error {
 			p("FOUND     %s at %d: %s", f.Kind, *f.Index, f.What)
 		}
 	}
+	onlyRules := !slices.ContainsFunc(r.Findings, func(f finding) bool { return !f.Rules })
 	switch {
+	case r.FirstBadIndex != nil && onlyRules:
+		p("AGAINST THE RULES: the log is as it was recorded, and what it holds breaks a rule, first at %d", *r.FirstBadIndex)
 	case r.FirstBadIndex != nil:
 		p("TAMPERED OR DAMAGED: the first bad index is %d", *r.FirstBadIndex)
 	case !r.Intact:
