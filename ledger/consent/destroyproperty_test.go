@@ -62,7 +62,9 @@ func (l *life) step() {
 		name string
 		make func() (*consent.Plan, error)
 	}{
-		{"consent", l.decide}, {"consent", l.decide}, {"consent", l.decide},
+		{"consent", l.decide},
+		{"consent", l.decide},
+		{"consent", l.decide},
 		{"withdrawal", l.takeBack},
 		{"correction", func() (*consent.Plan, error) {
 			v := "value"
