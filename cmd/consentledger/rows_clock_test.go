@@ -110,6 +110,21 @@ func shift(at time.Time, by string) (time.Time, error) {
 	return at, fmt.Errorf("%q is not a unit of time", unit)
 }
 
+// cmdClocked has a transcript's binaries go by a clock that clock turns, as
+// those of the rows do:
+//
+//	clocked 2026-11-25T09:00:00+09:00
+func cmdClocked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: clocked TIME")
+	}
+	begin, err := time.Parse(time.RFC3339, args[0])
+	ts.Check(err)
+	bin, err := clockedPath()
+	ts.Check(err)
+	ts.Check(useClock(ts, ts.MkAbs("."), bin, begin))
+}
+
 // cmdClock turns the clock, on or to a time:
 //
 //	clock +31d

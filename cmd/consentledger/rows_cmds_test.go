@@ -23,11 +23,13 @@ import (
 	"consentledger/server"
 )
 
-// The commands that the rows' transcripts have beside those of all transcripts.
+// The commands of a shop's story: a ledger in L with a key of each role, its
+// members, and what they and the shop do.
 
 func rowCommands() map[string]scriptCommand {
 	cmds := scriptCommands()
 	maps.Copy(cmds, map[string]scriptCommand{
+		"clocked":   cmdClocked,
 		"clock":     cmdClock,
 		"sweep":     cmdSweep,
 		"open":      cmdOpen,

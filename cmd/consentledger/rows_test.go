@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -26,10 +27,7 @@ func TestRows(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(bin)+string(os.PathListSeparator)+env.Getenv("PATH"))
-			clock := filepath.Join(env.WorkDir, "clock")
-			env.Setenv("CONSENTLEDGER_TEST_CLOCK", clock)
-			return errors.Join(setup(env), writeClock(clock, rowsBegin))
+			return errors.Join(setup(env), useClock(env, env.WorkDir, bin, rowsBegin))
 		},
 		Condition: condition,
 		Cmds:      rowCommands(),
@@ -64,6 +62,18 @@ func rowScripts(t *testing.T) []string {
 	return files
 }
 
+// useClock gives an environment the binary that goes by a test's clock, and a
+// clock in a directory.
+func useClock(env interface {
+	Getenv(string) string
+	Setenv(string, string)
+}, dir, bin string, at time.Time) error {
+	env.Setenv("PATH", filepath.Dir(bin)+string(os.PathListSeparator)+env.Getenv("PATH"))
+	clock := filepath.Join(dir, "clock")
+	env.Setenv("CONSENTLEDGER_TEST_CLOCK", clock)
+	return writeClock(clock, at)
+}
+
 var clockedOnce struct {
 	once sync.Once
 	path string
@@ -73,6 +83,14 @@ var clockedOnce struct {
 // clockedBinary builds the binary with the test's clock, once a test process.
 func clockedBinary(t testing.TB) string {
 	t.Helper()
+	path, err := clockedPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func clockedPath() (string, error) {
 	b := &clockedOnce
 	b.once.Do(func() {
 		var dir string
@@ -82,10 +100,7 @@ func clockedBinary(t testing.TB) string {
 		b.path = filepath.Join(dir, "consentledger")
 		b.err = buildBinary(b.path, "-tags", "testclock")
 	})
-	if b.err != nil {
-		t.Fatal(b.err)
-	}
-	return b.path
+	return b.path, b.err
 }
 
 func buildBinary(path string, args ...string) error {

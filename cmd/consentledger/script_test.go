@@ -30,8 +30,9 @@ func (m tidy) Run() int {
 
 // TestTranscripts runs every transcript in testdata against the binary.
 //
-// Beside testscript's own commands they have those in scriptcmds_test.go and
-// scriptserver_test.go.
+// Beside testscript's own commands they have those in scriptcmds_test.go,
+// scriptserver_test.go and rows_cmds_test.go. The binary goes by the system's
+// clock, unless the transcript begins with a clock of its own: clocked TIME.
 func TestTranscripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -39,7 +40,7 @@ func TestTranscripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Condition:           condition,
-		Cmds:                scriptCommands(),
+		Cmds:                rowCommands(),
 	})
 }
 

@@ -17,12 +17,19 @@ func parse(t *testing.T, src []byte) *consent.Policy {
 }
 
 func TestTheSamplePoliciesParseAndTheirTextsAreTheFiles(t *testing.T) {
-	for name, src := range map[string][]byte{"haim-2025-01-01": Haim(), "dermatech-2011-12-01": Dermatech()} {
-		p := parse(t, src)
+	for name, of := range map[string]struct {
+		src       []byte
+		languages []string
+	}{
+		"haim-2025-01-01":      {Haim(), []string{"en", "ko"}},
+		"dermatech-2011-12-01": {Dermatech(), []string{"en", "ko"}},
+		"pharmacy-2026-11-01":  {Pharmacy(), []string{"en", "ko", "de"}},
+	} {
+		p := parse(t, of.src)
 		if got := p.ID() + "-" + p.Version(); got != name {
 			t.Errorf("policy and version %s, want %s", got, name)
 		}
-		if got := p.Languages(); !slices.Equal(got, []string{"en", "ko"}) {
+		if got := p.Languages(); !slices.Equal(got, of.languages) {
 			t.Errorf("%s: languages %v", name, got)
 		}
 		for _, lang := range p.Languages() {
@@ -38,7 +45,7 @@ func TestTheSamplePoliciesParseAndTheirTextsAreTheFiles(t *testing.T) {
 }
 
 func TestTheSamplePoliciesNameTheSameTitlesInEveryLanguage(t *testing.T) {
-	for _, src := range [][]byte{Haim(), Dermatech()} {
+	for _, src := range [][]byte{Haim(), Dermatech(), Pharmacy()} {
 		p := parse(t, src)
 		for _, lang := range p.Languages() {
 			for _, pu := range p.Purposes() {
