@@ -129,6 +129,15 @@ type Question struct {
 	At        time.Time // for the ledger: which entries to ask; Decide goes by its now
 }
 
+// CheckAt refuses a question about a time to come: what a member will have decided
+// by then is not known, and a yes would be read as one. Clocks may differ a little.
+func (q *Question) CheckAt(now time.Time) error {
+	if q.At.After(now.Add(maxAhead)) {
+		return invalid("at_in_future", "at", "a decision is about now or a time that is past; leave at out")
+	}
+	return nil
+}
+
 // An Answer is the answer to a Question.
 type Answer struct {
 	Allowed       bool    `json:"allowed"`

@@ -313,3 +313,18 @@ func TestATitleWithoutACommonLanguageIsAnotherTitle(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+func TestNothingIsToldOfATimeToCome(t *testing.T) {
+	for ahead, code := range map[time.Duration]string{-time.Hour: "", 0: "", 5 * time.Minute: "", 5*time.Minute + time.Millisecond: "at_in_future", 30 * 24 * time.Hour: "at_in_future"} {
+		err := (&consent.Question{Purpose: "marketing", At: noon.Add(ahead)}).CheckAt(noon)
+		if code == "" && err != nil {
+			t.Errorf("%v: %v", ahead, err)
+		}
+		if code != "" {
+			wantRefusal(t, err, consent.Invalid, code, "at")
+		}
+	}
+	if err := (&consent.Question{Purpose: "marketing"}).CheckAt(noon); err != nil {
+		t.Errorf("without a time: %v", err)
+	}
+}

@@ -23,6 +23,7 @@ var koreanCalls = map[string]string{
 	"nobody consents by doing nothing or by a browser's signal; record only what the member decided": "아무것도 하지 않은 것이나 브라우저의 신호는 동의가 아닙니다. 회원이 직접 정한 것만 기록하십시오.",
 	"say when the member decided":                                                                                                  "회원이 결정한 시각을 occurred_at으로 보내십시오.",
 	"is more than five minutes ahead; check the clock of the sender":                                                               "현재보다 5분 넘게 앞선 시각입니다. 보내는 쪽의 시계를 확인하십시오.",
+	"a decision is about now or a time that is past; leave at out":                                                                 "결정은 현재나 지난 시각에 대해서만 물을 수 있습니다. at을 빼십시오.",
 	"say in which language the text was shown, such as en or ko":                                                                   "어느 언어로 보여 주었는지 locale로 밝히십시오. 예: en, ko.",
 	"a reference has 1 to 256 bytes of visible text":                                                                               "reference는 눈에 보이는 글자로 된 1~256바이트여야 합니다.",
 	"must be the SHA-256 of what was shown: 64 hexadecimal digits":                                                                 "보여 준 글의 SHA-256이어야 합니다. 16진수 64자리를 보내십시오.",

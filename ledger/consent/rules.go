@@ -88,6 +88,8 @@ var ruleOfCode = map[string]string{
 
 	"access_reason_required": "A12", "invalid_access": "A12", "invalid_access_reason": "A12",
 
+	"at_in_future": "B1",
+
 	"basis_not_allowed": "B2", "item_not_consented": "B2", "no_effective_consent": "B2", "recipient_not_consented": "B2",
 
 	"purpose_not_stated": "B3", "unknown_purpose": "B3",

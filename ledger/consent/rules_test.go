@@ -10,7 +10,6 @@ import (
 // rowsWithoutRefusal are the rows whose promise is kept otherwise than by
 // saying no.
 var rowsWithoutRefusal = map[string]string{
-	"B1": "a decision answers allowed: false with a reason",
 	"B5": "a reason of no_effective_consent and of decisions, not a code",
 	"B9": "shares item_not_consented with B2",
 	"C4": "the sweep destroys; nobody is told no",
