@@ -14,15 +14,15 @@ var koreanRegister = map[string]string{
 	"the policy in force promises %d days of notice from announcement and posting; the earliest date is %04d-%02d-%02d": "시행 중인 방침은 공지와 등록 후 %d일의 예고 기간을 약속합니다. 가장 이른 날짜는 %04d-%02d-%02d입니다.",
 
 	// Recipients.
-	"the policy has no such recipient; see GET /v1/recipients":                                                                               "방침에 없는 recipient입니다. GET /v1/recipients에서 확인하십시오.",
-	"missing; add why the recipient changes":                                                                                                 "빠져 있습니다. 제공받는 자가 바뀌는 이유를 적으십시오.",
-	"missing; add the day from which the change applies":                                                                                     "빠져 있습니다. 변경이 적용되는 날짜를 적으십시오.",
-	"a change is announced on or before the day from which it applies":                                                                       "변경은 적용일이나 그 전에 공지해야 합니다.",
-	"must be one of processor, third_party, authority":                                                                                       "processor, third_party, authority 중 하나여야 합니다.",
-	"the change holds more than an entry can; name fewer items or purposes":                                                                  "기록 한 건에 담을 수 없습니다. 항목이나 목적을 줄이십시오.",
-	"nothing is changed for the past; the earliest date is that of today":                                                                    "지난 날짜로 바꿀 수 없습니다. 가장 이른 날짜는 오늘입니다.",
-	"the id stands for another recipient (name, kind or country), and consents name ids; use a new id, or post a new version of the policy":  "이 id는 이름, 종류 또는 국가가 다른 곳을 가리키고 있으며, 동의는 id를 가리킵니다. 새 id를 쓰거나 방침의 새 버전을 등록하십시오.",
-	"members were told otherwise of this third party's business, purposes or items; post a new version of the policy, which asks them again": "회원에게 알린 이 제3자의 업무, 목적 또는 항목과 다릅니다. 방침의 새 버전을 등록해 동의를 다시 받으십시오.",
+	"the policy has no such recipient; see GET /v1/recipients":                                                                              "방침에 없는 recipient입니다. GET /v1/recipients에서 확인하십시오.",
+	"missing; add why the recipient changes":                                                                                                "빠져 있습니다. 제공받는 자가 바뀌는 이유를 적으십시오.",
+	"missing; add the day from which the change applies":                                                                                    "빠져 있습니다. 변경이 적용되는 날짜를 적으십시오.",
+	"a change is announced on or before the day from which it applies":                                                                      "변경은 적용일이나 그 전에 공지해야 합니다.",
+	"must be one of processor, third_party, authority":                                                                                      "processor, third_party, authority 중 하나여야 합니다.",
+	"the change holds more than an entry can; name fewer items or purposes":                                                                 "기록 한 건에 담을 수 없습니다. 항목이나 목적을 줄이십시오.",
+	"nothing is changed for the past; the earliest date is that of today":                                                                   "지난 날짜로 바꿀 수 없습니다. 가장 이른 날짜는 오늘입니다.",
+	"the id stands for another recipient (name, kind or country), and consents name ids; use a new id, or post a new version of the policy": "이 id는 이름, 종류 또는 국가가 다른 곳을 가리키고 있으며, 동의는 id를 가리킵니다. 새 id를 쓰거나 방침의 새 버전을 등록하십시오.",
+	"members were told otherwise of this recipient's business, purposes or items; post a new version of the policy, which asks them again":  "회원에게 알린 이 제공받는 자의 업무, 목적 또는 항목과 다릅니다. 방침의 새 버전을 등록해 동의를 다시 받으십시오.",
 
 	// Anonymised disclosures.
 	"must be anonymised where there is no member":                                                          "회원이 없는 제공의 form은 anonymised여야 합니다.",

@@ -140,10 +140,11 @@ func purposeChanges(vs []Posted, p *Policy, n *Purpose) []PolicyChange {
 	return rows
 }
 
-// recipientChanges compares recipients. For a provision purpose members are
+// recipientChanges compares recipients. For a provision purpose, and for any
+// other where only those get something whom the consent names, members are
 // asked again where an id means another company or business than when it was
-// last in force for the purpose, or a third party gets more items. One that is
-// new asks nobody: no consent names it.
+// last in force for the purpose, or a third party or authority gets more items.
+// One that is new asks nobody: no consent names it.
 func (r *Register) recipientChanges(last *Posted, p *Policy, effectiveAt time.Time) []PolicyChange {
 	var rows []PolicyChange
 	history := r.recipientHistory(p.id)
@@ -154,7 +155,8 @@ func (r *Register) recipientChanges(last *Posted, p *Policy, effectiveAt time.Ti
 		for _, id := range n.Purposes {
 			pu := p.byPurpose[id]
 			was := wasInForce(history, n.ID, id, effectiveAt)
-			if pu.Kind == PurposeProvision && was != nil && !was.means(n, pu) {
+			named := pu.Kind == PurposeProvision || pu.AsksConsent() && n.Kind != RecipientProcessor
+			if named && was != nil && !was.means(n, pu) {
 				rows = append(rows, PolicyChange{"recipients." + n.ID, id, PointRecipients, was.words(), n.words(), true})
 				asked = true
 			}
@@ -210,8 +212,8 @@ func wasInForce(history []RecipientState, id, purpose string, before time.Time) 
 	}
 }
 
-// means reports whether a consent to o, for a provision purpose, covers what n
-// is and gets.
+// means reports whether a consent that names o for a purpose covers what n is
+// and gets.
 func (o *Recipient) means(n *Recipient, pu *Purpose) bool {
 	if o.Name != n.Name || o.Business != n.Business || o.Kind != n.Kind || o.Country != n.Country {
 		return false

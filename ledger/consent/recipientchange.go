@@ -18,8 +18,9 @@ const (
 // or has no reason; one that takes effect before the notice period of the
 // version in force is over, counted from the later of announcement and posting
 // (an end waits for nothing, because giving less never does); an id that was
-// another company's, because consents name ids; and more for a third party
-// than members were told, which needs a new version of the policy.
+// another company's, because consents name ids; and more for a third party, or
+// for an authority that consents may name, than members were told, which needs
+// a new version of the policy.
 //
 // The change is in force from the start of its day or from its posting,
 // whichever is later, under the versions that are there, and takes the place
@@ -39,7 +40,10 @@ func (r *Register) WithRecipient(c *RecipientChange, postedAt time.Time) (*Regis
 		return nil, err
 	}
 	if !c.Ended {
-		if err := mayBecome(known, &rec); err != nil {
+		asks := slices.ContainsFunc(r.policies[c.Policy], func(v Posted) bool {
+			return slices.ContainsFunc(rec.Purposes, func(id string) bool { return v.byPurpose[id] != nil && v.byPurpose[id].AsksConsent() })
+		})
+		if err := mayBecome(known, &rec, asks); err != nil {
 			return nil, err
 		}
 		if err := v.recipientFault(&rec); err != nil {
@@ -190,21 +194,23 @@ func noticeOver(field string, told Day, days int, effective Day) error {
 	return nil
 }
 
-// mayBecome holds a recipient to what its id stood for.
-func mayBecome(known []*Recipient, rec *Recipient) error {
+// mayBecome holds a recipient to what its id stood for. asks says that it gets
+// something for a purpose that rests on consent: then a consent may name it,
+// though it is no third party.
+func mayBecome(known []*Recipient, rec *Recipient, asks bool) error {
 	for _, o := range known {
 		if o.Name != rec.Name || o.Kind != rec.Kind || o.Country != rec.Country {
 			return refuse(Conflict, "recipient_id_taken", "id",
 				"the id stands for another recipient (name, kind or country), and consents name ids; use a new id, or post a new version of the policy")
 		}
 	}
-	if rec.Kind != RecipientThirdParty {
+	if rec.Kind == RecipientProcessor || rec.Kind == RecipientAuthority && !asks {
 		return nil
 	}
 	for _, o := range known {
 		if o.Business != rec.Business || !covers(o.Purposes, rec.Purposes) || !covers(o.Items, rec.Items) {
 			return invalid("needs_policy_version", "recipient",
-				"members were told otherwise of this third party's business, purposes or items; post a new version of the policy, which asks them again")
+				"members were told otherwise of this recipient's business, purposes or items; post a new version of the policy, which asks them again")
 		}
 	}
 	return nil
