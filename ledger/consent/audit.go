@@ -131,6 +131,9 @@ func (a *auditor) check(m *MemberEntry, now time.Time) (no *AuditFinding, doubt 
 	if !a.r.recordsIn(m.Key.Class, s) {
 		return fault("class_not_open", "it is not recorded in a class of its purpose"), false
 	}
+	if m.Key.Reference != "" && e.Reference != m.Key.Reference {
+		return fault("reference_unknown", "it is recorded under another order or event than it names"), false
+	}
 	if ex != nil {
 		return nil, doubt
 	}
@@ -161,7 +164,7 @@ func (a *auditor) restsOn(m *MemberEntry, s *statement, rec *Recipient, d *Discl
 	for i := range a.f.keys {
 		u := &a.f.keys[i]
 		w := u.word(s.purpose.ID)
-		if w == nil || w.policy != s.posted.id || w.index != index || m.Key.Reference != "" && u.key != m.Key {
+		if w == nil || w.policy != s.posted.id || w.index != index || m.Key.Reference != "" && u.key != m.Key || !w.speaksOf(d.Reference) {
 			continue
 		}
 		s.state = w

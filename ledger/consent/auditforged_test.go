@@ -71,6 +71,11 @@ func TestTheAuditNamesADisclosureThatWasForged(t *testing.T) {
 		{"resting on the yes to another order", "delivery", "no_effective_consent", func(b *book, _ *line, e *event) {
 			e.RestsOn = on(b.entryOf(consent.KeyName{Class: "haim/shipping", Reference: "order-8"}))
 		}},
+		{"for another order than it is filed under", "delivery", "reference_unknown", func(_ *book, _ *line, e *event) { e.Reference = "order-8" }},
+		{"for no order, filed under one", "delivery", "reference_unknown", func(_ *book, _ *line, e *event) { e.Reference = "" }},
+		{"by an exemption, filed under another order", "delivery", "reference_unknown", func(_ *book, _ *line, e *event) {
+			e.Recipient, e.Business, e.Basis, e.RestsOn, e.Reference = "court", "", "legal_process", nil, "order-8"
+		}},
 		{"filed under another class", "delivery", "class_not_open", func(_ *book, l *line, _ *event) { l.key = consent.KeyName{Class: "haim/contract"} }},
 		{"filed as anonymised", "membership", "member_id_not_allowed", func(_ *book, _ *line, e *event) { e.Form = "anonymised" }},
 		{"without items", "membership", "items_required", func(_ *book, _ *line, e *event) { e.Items = nil }},

@@ -91,18 +91,13 @@ func (r *Register) Decide(f *Fold, q *Question, now time.Time) Answer {
 }
 
 func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Answer {
-	if q.Reference != "" && s.state != nil && s.state.key.Reference != "" && s.state.key.Reference != q.Reference {
-		s.state = f.wordOn(s, q.Reference)
-	}
+	f.about(s, q.Reference)
 	a := r.carries(f, s, q, now)
 	if a.Allowed {
 		return a
 	}
 	other := *s
-	for w := range f.yeses(s) {
-		if q.Reference != "" && w.key.Reference != "" && w.key.Reference != q.Reference {
-			continue
-		}
+	for w := range f.yeses(s, q.Reference) {
 		other.state = w
 		if b := r.carries(f, &other, q, now); b.Allowed {
 			return b

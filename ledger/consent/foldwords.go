@@ -129,15 +129,30 @@ func (f *Fold) granted(policy, purpose string) bool {
 }
 
 // yeses are the words on the purpose of a statement that say yes, but for the
-// one that it is about already.
-func (f *Fold) yeses(s *statement) iter.Seq[*purposeState] {
+// one that it is about already; of an order or event, those that speak of it or
+// of all of them.
+func (f *Fold) yeses(s *statement, reference string) iter.Seq[*purposeState] {
 	return func(yield func(*purposeState) bool) {
 		for i := range f.keys {
 			w := f.keys[i].word(s.purpose.ID)
-			if w != nil && w.policy == s.posted.id && w.decision == stateGranted && (s.state == nil || w.key != s.state.key) && !yield(w) {
+			if w != nil && w.policy == s.posted.id && w.decision == stateGranted && w.speaksOf(reference) &&
+				(s.state == nil || w.key != s.state.key) && !yield(w) {
 				return
 			}
 		}
+	}
+}
+
+// speaksOf reports whether a word is about an order or event, or about all of
+// them; without one it is asked of any.
+func (s *purposeState) speaksOf(reference string) bool {
+	return reference == "" || s.key.Reference == "" || s.key.Reference == reference
+}
+
+// about makes a statement that of the newest word on one order or event.
+func (f *Fold) about(s *statement, reference string) {
+	if s.state != nil && !s.state.speaksOf(reference) {
+		s.state = f.wordOn(s, reference)
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	}
 	p := s.posted.Policy
 	if ex == nil {
-		if err := r.disclosureConsent(f, s, rec, d, now); err != nil {
+		if err := r.disclosureConsent(f, s, rec, d, "", now); err != nil {
 			return nil, err
 		}
 	}
@@ -48,10 +48,8 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if refusal != nil {
 		return nil, refusal
 	}
-	if key.Reference != "" && ex == nil {
-		if s.state = f.used(key).word(s.purpose.ID); r.carriesDisclosure(s, rec, d, now) != nil {
-			return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
-		}
+	if ex == nil && d.Reference != "" && !r.restsOnItsOwn(f, s, rec, d, key, now) {
+		return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
 	}
 	e := Event{
 		Kind: KindDisclosure, Policy: p.id, PolicyVersion: p.version, OccurredAtMs: d.OccurredAt.UnixMilli(),
@@ -221,15 +219,28 @@ func checkDisclosedItems(f *Fold, s *statement, ex *Exemption, items []string) e
 	return nil
 }
 
+// restsOnItsOwn makes s about the word on the order or event of a disclosure,
+// and reports whether that carries it: the one under the key that it is recorded
+// under, or, where the class has no key for each, any that speaks of it.
+func (r *Register) restsOnItsOwn(f *Fold, s *statement, rec *Recipient, d *Disclosure, key KeyName, now time.Time) bool {
+	if key.Reference == "" {
+		return r.disclosureConsent(f, s, rec, d, d.Reference, now) == nil
+	}
+	s.state = f.used(key).word(s.purpose.ID)
+	return r.carriesDisclosure(s, rec, d, now) == nil
+}
+
 // disclosureConsent looks for a word of the member that carries the disclosure,
-// and makes it the one that s is about. The refusal is that of the newest.
-func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *Disclosure, now time.Time) error {
+// of an order or event if one is named, and makes it the one that s is about.
+// The refusal is that of the newest.
+func (r *Register) disclosureConsent(f *Fold, s *statement, rec *Recipient, d *Disclosure, reference string, now time.Time) error {
+	f.about(s, reference)
 	err := r.carriesDisclosure(s, rec, d, now)
 	if err == nil {
 		return nil
 	}
 	other := *s
-	for w := range f.yeses(s) {
+	for w := range f.yeses(s, reference) {
 		other.state = w
 		if r.carriesDisclosure(&other, rec, d, now) == nil {
 			*s = other
