@@ -181,6 +181,17 @@ func (f *Fold) grantsAny(policy, purpose string, items []string) bool {
 	return false
 }
 
+// grantsBeside reports whether a yes to a purpose names any other item.
+func (f *Fold) grantsBeside(policy, purpose string, items []string) bool {
+	for i := range f.keys {
+		w := f.keys[i].word(purpose)
+		if w != nil && w.policy == policy && w.decision == stateGranted && len(without(w.items, items)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // named reports whether any decision on a purpose that can still be read named the item.
 func (f *Fold) named(policy, purpose, item string) bool {
 	for i := range f.keys {

@@ -11,7 +11,7 @@ import (
 // Of purposes: an entry in the membership class, a copy in the evidence class
 // if there is one, and the end of each class until purpose_withdrawal of which
 // the last purpose goes. With items, only those optional items are taken away
-// from the purposes, and no class ends.
+// from the purposes; a purpose goes with its last item.
 //
 // Of the membership: every key that only the membership justified, or a consent
 // that ends with it, is destroyed, and every other is named in Kept with its end and its law. Keys
@@ -287,22 +287,32 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 		if len(of) == 0 {
 			continue
 		}
-		one := e
-		one.Policy, one.PolicyVersion, one.Items = id, of[0].policy.version, w.Items
-		for _, t := range of {
-			one.Purposes = append(one.Purposes, t.purpose.ID)
-		}
 		key, ok := r.membershipKey(f, keys, of[0].policy)
 		if !ok {
 			return nil, refuse(Conflict, "class_not_open", "member_id", "the member has no membership to record the withdrawal in")
 		}
-		plan.Entries = append(plan.Entries, Draft{key, one})
-		if ev := of[0].policy.evidenceKey(); ev != key && hasKey(keys, ev) {
-			one.Copy = true
-			plan.Entries = append(plan.Entries, Draft{ev, one})
+		whole, inPart := e, e // whoever takes back every item of a purpose takes back the purpose
+		for _, t := range of {
+			if len(w.Items) == 0 || !f.grantsBeside(id, t.purpose.ID, w.Items) {
+				whole.Purposes = append(whole.Purposes, t.purpose.ID)
+			} else {
+				inPart.Purposes = append(inPart.Purposes, t.purpose.ID)
+			}
 		}
-		if len(w.Items) == 0 {
-			r.endPurposeClasses(plan, f, keys, id, one.Purposes, now)
+		inPart.Items = w.Items
+		for _, one := range []Event{whole, inPart} {
+			if len(one.Purposes) == 0 {
+				continue
+			}
+			one.Policy, one.PolicyVersion = id, of[0].policy.version
+			plan.Entries = append(plan.Entries, Draft{key, one})
+			if ev := of[0].policy.evidenceKey(); ev != key && hasKey(keys, ev) {
+				one.Copy = true
+				plan.Entries = append(plan.Entries, Draft{ev, one})
+			}
+		}
+		if len(whole.Purposes) > 0 {
+			r.endPurposeClasses(plan, f, keys, id, whole.Purposes, now)
 		}
 	}
 	plan.Notify = f.holders(func(d *disclosureState, item string) bool {
