@@ -54,6 +54,7 @@ type keyUse struct {
 	active   time.Time      // when the member was last active, by its entries
 	purposes []string       // that decisions in it were about, copies too
 	since    []uint64       // for each of them the first entry in it
+	once     []bool         // and whether any said yes
 	decided  []purposeState // its word on each purpose: the newest decision, copies apart, less what was withdrawn
 }
 
@@ -230,6 +231,7 @@ func (f *Fold) Clone() *Fold {
 	for i := range c.keys {
 		c.keys[i].purposes = slices.Clone(f.keys[i].purposes)
 		c.keys[i].since = slices.Clone(f.keys[i].since)
+		c.keys[i].once = slices.Clone(f.keys[i].once)
 		c.keys[i].decided = slices.Clone(f.keys[i].decided)
 	}
 	c.idle.told = slices.Clone(f.idle.told)

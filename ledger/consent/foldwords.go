@@ -51,10 +51,14 @@ func (d *Decision) state() decisionState {
 
 func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	for i := range e.Decisions {
-		if p := e.Decisions[i].Purpose; !slices.Contains(use.purposes, p) {
-			use.purposes, use.since = append(use.purposes, p), append(use.since, index)
-			f.bytes += 24 + len(p)
+		d := &e.Decisions[i]
+		n := slices.Index(use.purposes, d.Purpose)
+		if n < 0 {
+			n = len(use.purposes)
+			use.purposes, use.since, use.once = append(use.purposes, d.Purpose), append(use.since, index), append(use.once, false)
+			f.bytes += 25 + len(d.Purpose)
 		}
+		use.once[n] = use.once[n] || d.Granted
 	}
 	if e.Copy {
 		return // proof of what another entry said; that one rules while it lives

@@ -276,14 +276,16 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 	if err := checkWithdrawnItems(f, all, w.Items); err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(all, func(t target) bool {
-		return t.granted && (len(w.Items) == 0 || f.grantsAny(t.policy.id, t.purpose.ID, w.Items))
-	}) {
+	live := func(t target) bool {
+		return t.granted && (len(w.Items) == 0 || f.grantsAny(t.policy.id, t.purpose.ID, w.Items)) ||
+			len(w.Items) == 0 && r.leftOpen(f, keys, all, t)
+	}
+	if !slices.ContainsFunc(all, live) {
 		return nil, nothingToWithdraw()
 	}
 	plan := &Plan{}
 	for _, id := range r.ids {
-		of := slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.policy.id != id || !t.granted })
+		of := slices.DeleteFunc(slices.Clone(all), func(t target) bool { return t.policy.id != id || !t.granted && !live(t) })
 		if len(of) == 0 {
 			continue
 		}
@@ -323,6 +325,24 @@ func (r *Register) planPurposes(f *Fold, keys []KeyState, w *Withdrawal, e Event
 		return nil, err
 	}
 	return r.settle(plan, f, keys, now), nil
+}
+
+// leftOpen reports whether the member said no after a yes to a purpose, and a
+// class until purpose_withdrawal is there for nothing but that and what else is
+// withdrawn: a no is no withdrawal, and so left the class where it was.
+func (r *Register) leftOpen(f *Fold, keys []KeyState, all []target, t target) bool {
+	id := t.policy.id
+	if t.state == nil || t.state.decision != stateRefused {
+		return false
+	}
+	stays := func(p string) bool {
+		return f.granted(id, p) && !slices.ContainsFunc(all, func(o target) bool { return o.policy.id == id && o.purpose.ID == p })
+	}
+	return slices.ContainsFunc(f.keys, func(use keyUse) bool {
+		n := slices.Index(use.purposes, t.purpose.ID)
+		return n >= 0 && use.once[n] && use.key.Class.Policy() == id && r.rules[use.key.Class].Until == UntilPurposeWithdrawal &&
+			hasKey(keys, use.key) && !slices.ContainsFunc(use.purposes, stays)
+	})
 }
 
 // checkWithdrawnItems holds items to the purposes that they are withdrawn from.

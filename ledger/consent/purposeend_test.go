@@ -35,3 +35,17 @@ func TestTheClassOfAPurposeEndsWithItsLastItem(t *testing.T) {
 		}
 	}
 }
+
+// A no where a yes stood takes it back, but it is no withdrawal: the class ends
+// once the member withdraws, which they still can.
+func TestWhoSaidNoAfterAYesCanStillEndTheClass(t *testing.T) {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("member", grant("membership"), grant("marketing")), noon))
+	ok(t)(b.consent(haimConsent("member", refusal("marketing")), noon))
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}}, noon))
+	if d := cmp.Diff([]consent.KeyName{{Class: "haim/newsletter"}}, p.Destroy); d != "" {
+		t.Error(d)
+	}
+	_, err := b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}}, noon)
+	wantRefusal(t, err, consent.Conflict, "nothing_to_withdraw", "")
+}
