@@ -293,5 +293,10 @@ func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time
 		}
 	}
 	e := Event{Kind: KindAccess, Who: a.Who, From: a.From, What: a.What, Reason: a.Reason}
-	return r.settle(&Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}, f, keys, now), nil
+	plan := &Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}
+	if rule := r.rules[key.Class]; f.Withdrawn() && !rule.Ratchet() && !hasKey(keys, key) {
+		// What it counts from has been, and no withdrawal will give it an end any more.
+		plan.SetDue = []KeyDue{{key, r.DayStart(r.DiesOn(rule, r.Day(now)))}}
+	}
+	return r.settle(plan, f, keys, now), nil
 }

@@ -49,3 +49,26 @@ func TestWhoSaidNoAfterAYesCanStillEndTheClass(t *testing.T) {
 	_, err := b.withdraw(&consent.Withdrawal{Purposes: []string{"marketing"}}, noon)
 	wantRefusal(t, err, consent.Conflict, "nothing_to_withdraw", "")
 }
+
+// A look at what is kept is recorded in the access class, which may count from
+// a withdrawal that has been.
+func TestALookAtWhatIsKeptIsItselfNotKeptForEver(t *testing.T) {
+	src := amend(t, string(policies.Haim()), "access: {keep: 24mo, from: entry,", "access: {keep: 24mo, from: withdrawal,")
+	b := newBook(t, register(t, []byte(src)))
+	c := haimConsent("purchasing_member", grant("membership"))
+	ok(t)(b.consent(c, noon))
+	ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon))
+	ok(t)(b.look(&consent.Access{Who: "op", Reason: "because"}, noon.AddDate(1, 0, 0)))
+	if b.key(consent.KeyName{Class: "haim/access"}) < 0 {
+		t.Fatal("the look is not on record")
+	}
+	for _, k := range b.keys {
+		if k.Due.IsZero() {
+			t.Errorf("a key of %s has no end", k.Class)
+		}
+	}
+	b.sweep(noon.AddDate(6, 0, 0))
+	if len(b.keys) != 0 {
+		t.Errorf("years later there are %d keys", len(b.keys))
+	}
+}
