@@ -11,9 +11,8 @@ import (
 //
 // Members have few purposes, so everything is a slice and looked through.
 type Fold struct {
-	withdrawn   bool     // the membership
-	aged        []string // policies under which an age was stated
-	guarded     bool     // too young to consent alone when the age was last stated
+	withdrawn   bool // the membership
+	ages        []ageState
 	kinds       []kindState
 	purposes    []purposeState
 	suspended   []suspension
@@ -210,7 +209,7 @@ func stringsSize(list []string) int {
 // Lists that Apply only replaces, never writes to, are shared.
 func (f *Fold) Clone() *Fold {
 	c := *f
-	c.aged = slices.Clone(f.aged)
+	c.ages = slices.Clone(f.ages)
 	c.kinds = slices.Clone(f.kinds)
 	for i := range c.kinds {
 		c.kinds[i].had = slices.Clone(f.kinds[i].had)

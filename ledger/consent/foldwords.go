@@ -63,15 +63,7 @@ func (f *Fold) applyConsent(index uint64, at time.Time, use *keyUse, e *Event) {
 	if e.Copy {
 		return // proof of what another entry said; that one rules while it lives
 	}
-	switch {
-	case e.Guardian != nil && e.Age != AgeByBirthDate:
-		f.guarded = true // a guardian of who was shown to be old enough changes nothing
-	case e.Age == AgeByBirthDate || e.Age == AgeConfirmed:
-		f.guarded = false // old enough by now
-	}
-	if e.Age != 0 && !slices.Contains(f.aged, e.Policy) {
-		f.aged = append(f.aged, e.Policy)
-	}
+	f.applyAge(index, e)
 	f.setKind(e.Policy, e.MemberKind, index)
 	for i := range e.Decisions {
 		d := &e.Decisions[i]

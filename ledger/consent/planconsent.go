@@ -81,7 +81,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 		plan.MemberKind, plan.Recheck = kind, true
 	}
 	// The kind, and that a guardian is needed, must outlive the other classes.
-	if was != kind || e.Guardian != nil && e.Age != AgeByBirthDate && !f.guarded {
+	if was != kind || e.Guardian != nil && e.Age != AgeByBirthDate && !r.guarded(f, p) {
 		if !slices.ContainsFunc(plan.Entries, func(d Draft) bool { return d.Key == membership }) {
 			plan.Entries = append(plan.Entries, Draft{membership, e})
 		}
@@ -181,63 +181,6 @@ func (p *Policy) language(locale string) (string, bool) {
 		}
 		l = l[:i]
 	}
-}
-
-// consentAge holds the member to the policy's least age, which is stated with
-// the first consent under it. The birth date is looked at here and nowhere else.
-func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, now time.Time, e *Event) error {
-	if c.Guardian != nil {
-		if err := guardianProof(p, c.Guardian, now, e); err != nil {
-			return err
-		}
-	}
-	if p.minimumAge == 0 {
-		return nil
-	}
-	switch {
-	case c.BirthDate != nil:
-		today, b := r.Day(now), *c.BirthDate
-		if b.day() > today || b.Year < 1850 {
-			return invalid("invalid_birth_date", "birth_date", "must be a date of birth, not in the future")
-		}
-		// The birthday of 29 February falls on 1 March in common years.
-		if dayOf(b.Year+p.minimumAge, b.Month, b.Day) > today {
-			switch {
-			case !p.guardian:
-				return invalid("under_age", "birth_date", "the policy does not accept members of that age; keep nothing of them")
-			case c.Guardian == nil:
-				return invalid("guardian_required", "guardian", "a member of that age needs a guardian's verified consent")
-			}
-			e.Age = AgeByGuardian
-			return nil
-		}
-		e.Age = AgeByBirthDate
-	case c.Guardian != nil:
-		e.Age = AgeByGuardian
-	case f.guarded:
-		// A tick does not make a child older; a date of birth can show it.
-		return invalid("guardian_required", "guardian", "the member enrolled with a guardian's consent; send guardian, or birth_date if the member is old enough now")
-	case c.MinimumAgeConfirmed:
-		e.Age = AgeConfirmed
-	case !slices.Contains(f.aged, p.id):
-		return invalid("age_not_stated", "birth_date", "the policy has a minimum age; send birth_date (it is not recorded) or minimum_age_confirmed: true")
-	}
-	return nil
-}
-
-func guardianProof(p *Policy, g *Guardian, now time.Time, e *Event) error {
-	switch {
-	case !p.guardian:
-		return invalid("guardian_not_accepted", "guardian", "the policy does not accept members under age; leave guardian out")
-	case !isReference(g.Reference):
-		return invalid("invalid_guardian", "guardian.reference", "name where the proof is kept, in 1 to 256 bytes; never a person's name")
-	case !isName(g.Method):
-		return invalid("invalid_guardian", "guardian.method", "say how the guardian was verified, a name of 1 to 64 of a-z, 0-9, _ and -")
-	case g.VerifiedAt.IsZero() || g.VerifiedAt.After(now.Add(maxAhead)):
-		return invalid("invalid_guardian", "guardian.verified_at", "say when the guardian was verified; it cannot be ahead of now")
-	}
-	e.Guardian = &GuardianProof{g.Reference, g.Method, g.VerifiedAt.UnixMilli()}
-	return nil
 }
 
 func at(i int, rest string) string { return "decisions[" + strconv.Itoa(i) + "]" + rest }
