@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"consentledger/crypto/seal"
+	"consentledger/ledger/consent"
 )
 
 // The bodies of the ledger's own entries. Those of members are in ledger/consent.
@@ -74,6 +77,19 @@ func encodeBody(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode an entry: %w", err)
 	}
 	return b, nil
+}
+
+// encodeOwn is encodeBody for what a caller brought. What no entry can hold is
+// refused here: the commit loop cannot seal it, and would stop for good.
+func encodeOwn(v any) ([]byte, error) {
+	b, err := encodeBody(v)
+	if err == nil && len(b) > seal.MaxBody {
+		err = &consent.Refusal{
+			Kind: consent.Invalid, Code: "too_large",
+			Message: "the call holds more than an entry of 60,000 bytes can; split it into several calls or shorten its texts",
+		}
+	}
+	return b, err
 }
 
 // decodeBody reads what encodeBody wrote, and nothing else.

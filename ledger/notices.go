@@ -134,7 +134,7 @@ func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable
 	if err := l.Health(); err != nil {
 		return nil, err
 	}
-	raw, err := encodeBody(body)
+	raw, err := encodeOwn(body)
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,12 @@ type recipientBody struct {
 	Reason    string   `cbor:"12,keyasint,omitempty"`
 }
 
+// bodyOf leaves out what nobody looks at where a recipient has ended.
 func bodyOf(c *consent.RecipientChange) *recipientBody {
 	r := &c.Recipient
+	if c.Ended {
+		r = &consent.Recipient{From: r.From}
+	}
 	return &recipientBody{c.Policy, c.ID, r.Name, r.Business, r.Kind, r.Country, r.Purposes, r.Items, r.From, c.Ended, c.Announced, c.Reason}
 }
 

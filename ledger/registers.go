@@ -122,7 +122,7 @@ func (l *Ledger) writeRegister(ctx context.Context, who Caller, dated func(time.
 	s := &submission{pending: newPending(), dated: dated}
 	for _, b := range bodies {
 		b.By = who.KeyID
-		body, err := encodeBody(b)
+		body, err := encodeOwn(b)
 		if err != nil {
 			return Written{}, err
 		}
