@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -76,23 +78,51 @@ func (m *memberCheck) late(index uint64, due time.Time) {
 		"entry %d is still readable and should have been destroyed by %s: start the server, it destroys what is due", index, due.UTC().Format(time.RFC3339)))
 }
 
-// rules holds each disclosure to what allowed it when it was made.
-func (m *memberCheck) rules() {
-	slices.SortFunc(m.entries, func(a, b consent.MemberEntry) int {
-		if a.Index < b.Index {
-			return -1
-		}
-		return 1
+// rules holds each disclosure to what allowed it when it was made. The answer may rest on what
+// nobody can read any more, and that is only known once every key has claimed its entries: then
+// this member is asked about again, and again says so.
+func (m *memberCheck) rules() (again bool) {
+	slices.SortFunc(m.entries, func(a, b consent.MemberEntry) int { return cmp.Compare(a.Index, b.Index) })
+	asked := false
+	findings, unchecked := m.reg.Audit(m.entries, m.rec.Ended, func(index uint64) bool {
+		gone := m.c.unclaimed(index)
+		asked = asked || gone
+		return gone
 	})
-	findings, unchecked := m.reg.Audit(m.entries, m.rec.Ended, m.destroyed)
+	if asked && !m.c.claimed {
+		return true
+	}
 	for _, f := range findings {
 		m.c.findRule(f.Code, f.Index, f.What)
 	}
 	m.c.report.Unchecked += uint64(unchecked)
+	return false
 }
 
-// destroyed says whether nobody can read an entry any more: none of the keys so far has claimed it,
-// and none of this member does.
-func (m *memberCheck) destroyed(index uint64) bool {
-	return index < m.c.size && m.c.seen[index/64]&(1<<(index%64)) == 0
+// unclaimed says whether none of the keys so far can read an entry.
+func (c *deepCheck) unclaimed(index uint64) bool {
+	return index < c.size && c.seen[index/64]&(1<<(index%64)) == 0
+}
+
+// rulesAgain holds those to the rules of whom the answer depended on what others can read. What is
+// wrong with their entries has been told.
+func (c *deepCheck) rulesAgain(ctx context.Context) error {
+	c.claimed = true
+	defer func() { c.claimed = false }()
+	for _, slot := range c.again {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		recs, err := c.l.keys.SlotsFromDisk(slot, 1)
+		if err != nil && !isDamage(err) {
+			return err
+		}
+		if err != nil || len(recs) == 0 || recs[0].Number != slot {
+			continue // gone meanwhile
+		}
+		if _, err := c.member(recs[0].Member); err != nil {
+			return err
+		}
+	}
+	return nil
 }
