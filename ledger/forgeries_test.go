@@ -233,3 +233,50 @@ func TestADisclosureThatAnOperatorForgedIsFoundByItsIndex(t *testing.T) {
 		})
 	}
 }
+
+// Nobody is named in what is anonymised, and so it lies with the ledger's own entries; that is no
+// reason to look away.
+func TestAnAnonymisedDisclosureThatAnOperatorForgedIsFound(t *testing.T) {
+	honest := consent.Event{
+		Kind: consent.KindDisclosure, Policy: "shop", PolicyVersion: "2025-01-01", Purposes: []string{"membership"}, Items: []string{"email"},
+		Recipient: "cloud-co", Business: "hosting", Basis: "statistics", Form: "anonymised",
+	}
+	for _, c := range []struct {
+		what, code string
+		change     func(e *consent.Event)
+	}{
+		{"control", "", func(*consent.Event) {}},
+		{"to nobody on the register", "recipient_not_registered", func(e *consent.Event) { e.Recipient = "data-broker" }},
+		{"of an item that the recipient does not get", "recipient_not_allowed", func(e *consent.Event) { e.Items = []string{"address"} }},
+		{"by an exemption for data about members", "basis_not_allowed", func(e *consent.Event) { e.Basis = "tax" }},
+		{"by none", "basis_not_allowed", func(e *consent.Event) { e.Basis = "" }},
+		{"for a purpose that nobody states", "purpose_not_stated", func(e *consent.Event) { e.Purposes = []string{"resale"} }},
+		{"of somebody", "invalid_form", func(e *consent.Event) { e.Form = "" }},
+		{"by a version that there is not", "policy_version_not_in_force", func(e *consent.Event) { e.PolicyVersion = "2024-01-01" }},
+	} {
+		s := newForgeryScene(t)
+		s.do(&consent.Disclosure{Recipient: "cloud-co", Purpose: "shop/membership", Items: []string{"email"}, Basis: "statistics", Form: "anonymised", OccurredAt: s.w.clock.Now()})
+		verifyAll(t, s.l)
+		e := honest
+		c.change(&e)
+		raw, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := p.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.deep()
+		switch {
+		case c.code == "" && !r.Intact:
+			t.Errorf("%s: %+v", c.what, r.Findings)
+		case c.code != "" && (len(r.Findings) != 1 || r.Findings[0].Kind != c.code || r.Findings[0].Index != int64(a.Entries[0].Index) || !r.Findings[0].Rules):
+			t.Errorf("%s: %+v", c.what, r.Findings)
+		}
+	}
+}

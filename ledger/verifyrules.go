@@ -104,6 +104,22 @@ func (c *deepCheck) unclaimed(index uint64) bool {
 	return index < c.size && c.seen[index/64]&(1<<(index%64)) == 0
 }
 
+// anonymised holds a disclosure of what identifies nobody to the rules.
+func (c *deepCheck) anonymised(e deepEntry) error {
+	var b eventBody
+	if err := decodeBody(e.body, &b); err != nil {
+		return err
+	}
+	event, err := consent.DecodeEvent(b.Event)
+	if err != nil {
+		return err
+	}
+	if f := c.l.register.Load().AuditAnonymised(e.index, e.at, &event); f != nil {
+		c.findRule(f.Code, f.Index, f.What)
+	}
+	return nil
+}
+
 // rulesAgain holds those to the rules of whom the answer depended on what others can read. What is
 // wrong with their entries has been told.
 func (c *deepCheck) rulesAgain(ctx context.Context) error {

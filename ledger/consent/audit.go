@@ -38,8 +38,7 @@ func (r *Register) Audit(entries []MemberEntry, ended bool, destroyed func(index
 		if m.Event.Kind == KindDisclosure {
 			switch no, doubt := a.disclosure(m); {
 			case no != nil:
-				no.Index, no.What = m.Index, fmt.Sprintf("entry %d is a disclosure that the rules did not allow when it was recorded: %s", m.Index, no.What)
-				findings = append(findings, *no)
+				findings = append(findings, *no.of(m.Index))
 			case doubt:
 				unchecked++
 			}
@@ -47,6 +46,35 @@ func (r *Register) Audit(entries []MemberEntry, ended bool, destroyed func(index
 		a.f.Apply(m.Index, m.RecordedAt, m.Key, m.Event)
 	}
 	return findings, unchecked
+}
+
+// AuditAnonymised holds a disclosure of data that identifies nobody to what the
+// rules said when it was recorded; nil if they allowed it. Nothing that it rests
+// on is ever destroyed.
+func (r *Register) AuditAnonymised(index uint64, at time.Time, e *Event) *AuditFinding {
+	var no *AuditFinding
+	for _, now := range append(r.justBefore(at), at) {
+		d := &Disclosure{Recipient: e.Recipient, Items: e.Items, Basis: e.Basis, Form: e.Form, Reference: e.Reference, OccurredAt: now}
+		if len(e.Purposes) == 1 {
+			d.Purpose = e.Policy + "/" + e.Purposes[0]
+		}
+		is, err := r.PlanAnonymised(d, now)
+		switch {
+		case err != nil:
+			no = refused(err)
+		case is.PolicyVersion != e.PolicyVersion:
+			no = fault("policy_version_not_in_force", "it names another version of the policy than the one in force")
+		default:
+			return nil
+		}
+	}
+	return no.of(index)
+}
+
+// of says which entry a finding is about.
+func (no *AuditFinding) of(index uint64) *AuditFinding {
+	no.Index, no.What = index, fmt.Sprintf("entry %d is a disclosure that the rules did not allow when it was recorded: %s", index, no.What)
+	return no
 }
 
 // An auditor goes through one member's entries; f is their state before the
