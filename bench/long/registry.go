@@ -24,6 +24,7 @@ var checks = []check{
 	{"closure", "2,400 members, 240 destructions, a crash in every step: no byte ever written leads to a destroyed key", tests("consentledger/ledger", "^(TestNothingEverWrittenLeadsToADestroyedKey|TestAPageKeyKeptOnARewriteWouldBeFound|TestLosing.*)$", time.Hour)},
 	{"crash", "every cut of a recorded run, unsynced writes kept, dropped and torn: at least 5,000 states", tests("consentledger/ledger", "^(TestEveryStateThatAPowerCutCanLeaveOpensAndKeepsWhatWasAcknowledged|TestForgettingTheOldRootTooEarlyWouldBeFound)$", time.Hour)},
 	{"tamper", "a flip in every byte of a small ledger, and through a ledger with a full tile", tests("consentledger/ledger", "^(TestAFlipInAnyByteOfARealLedgerIsFound|TestAKeyringPage.*|TestAnOldDatabase.*)$", time.Hour)},
+	{"rules", "200,000 random calls, times and policy changes: the ledger against an independent reading of the rules", tests("consentledger/ledger", "^(TestTheLedgerAnswersAsAModelOfTheRulesDoes|TestAModelWithoutOneOfItsRowsDisagrees)$", time.Hour)},
 	{"sigkill", "50 rounds of SIGKILL under load, each held against what the clients were told", tests("consentledger/cmd/consentledger", "^TestNothingAcknowledgedIsLostToSIGKILL$", time.Hour)},
 	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }

@@ -52,20 +52,11 @@ func (r *Register) officeKey(f *Fold, keys []KeyState, now time.Time) (*Policy, 
 	return nil, KeyName{}, false
 }
 
-// accessKey returns the living key for looks at the member's data, and if
-// there is none, the one that there should be by the policy.
-func (r *Register) accessKey(keys []KeyState, p *Policy) KeyName {
-	want := KeyName{Class: p.accessClass()}
-	if hasKey(keys, want) {
-		return want
-	}
-	for _, v := range r.policies[p.id] {
-		if k := (KeyName{Class: v.accessClass()}); hasKey(keys, k) {
-			return k
-		}
-	}
-	return want
-}
+// accessKey returns the key for looks at the member's data: that of the class
+// which the version in force names. A version that names another class has it
+// for the looks that come after, and keeps the ones before for what was said
+// then.
+func (p *Policy) accessKey() KeyName { return KeyName{Class: p.accessClass()} }
 
 // recordingKey returns the key that an event about a purpose is recorded
 // under: its class for the member's kind, or, if the member has no such key,

@@ -91,7 +91,6 @@ var koreanCalls = map[string]string{
 
 	// Disclosures.
 	"an item is under correction; wait for its outcome or leave it out":                                                                      "정정 중인 항목이 있습니다. 결과를 기다리거나 그 항목을 빼십시오.",
-	"the member's yes to this purpose was about another order or event; ask about this one":                                                  "이 목적에 대한 회원의 동의는 다른 주문이나 이벤트에 관한 것입니다. 이번 것에 대해 동의를 받으십시오.",
 	"name the items that are given":                                                                                                          "제공하는 항목을 items에 적으십시오.",
 	"name the purpose that the items are given for":                                                                                          "어떤 목적으로 제공하는지 purpose에 적으십시오.",
 	"a recipient is a name of 1 to 64 of a-z, 0-9, _ and -":                                                                                  "recipient는 a-z, 0-9, _, -로 된 1~64자의 이름입니다.",

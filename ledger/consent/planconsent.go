@@ -88,7 +88,7 @@ func (r *Register) PlanConsent(f *Fold, keys []KeyState, c *Consent, now time.Ti
 	}
 	r.reuse(plan, keys)
 	plan.create(membership)
-	plan.create(r.accessKey(keys, p))
+	plan.create(p.accessKey())
 	if p.evidence != nil {
 		plan.copyConsent(KeyName{Class: p.classIDs[p.evidence.Class]}, &e)
 	}

@@ -72,6 +72,8 @@ func correctedItemPolicy(f *Fold, policies []*Policy, c *Correction, i int) (*Po
 			return nil, invalid("secret_value", field, "a value of a secret item is never recorded; send the item without old and new")
 		}
 	}
+	// Under one policy the member may be of a kind that has the item, and under another not.
+	var no error = invalid("unknown_item", field+".item", "no policy of the member has such an item; see the policy's items")
 	for _, p := range policies {
 		if slices.Contains(p.prohibited, ch.Item) {
 			return nil, invalid("prohibited_item", field+".item", "the policy prohibits the item; there is nothing to correct")
@@ -85,7 +87,8 @@ func correctedItemPolicy(f *Fold, policies []*Policy, c *Correction, i int) (*Po
 		case it.Secret && (ch.Old != nil || ch.New != nil):
 			return nil, invalid("secret_value", field, "a value of a secret item is never recorded; send the item without old and new")
 		case kind != "" && !slices.ContainsFunc(p.purposes, func(pu Purpose) bool { return pu.forKind(kind) && pu.has(ch.Item) }):
-			return nil, invalid("item_not_for_member_kind", field+".item", "this kind of member has no such item; see the policy's purposes")
+			no = invalid("item_not_for_member_kind", field+".item", "this kind of member has no such item; see the policy's purposes")
+			continue
 		case f.isSuspended(ch.Item):
 			return nil, refuse(Conflict, "correction_open", field+".item", "the item is under correction already; record the outcome of that one first")
 		}
@@ -96,7 +99,7 @@ func correctedItemPolicy(f *Fold, policies []*Policy, c *Correction, i int) (*Po
 		}
 		return p, nil
 	}
-	return nil, invalid("unknown_item", field+".item", "no policy of the member has such an item; see the policy's items")
+	return nil, no
 }
 
 // PlanOutcome records how a correction ended and lifts the suspension. If the

@@ -48,8 +48,11 @@ func (r *Register) PlanDisclosure(f *Fold, keys []KeyState, d *Disclosure, now t
 	if refusal != nil {
 		return nil, refusal
 	}
-	if ex == nil && d.Reference != "" && !r.restsOnItsOwn(f, s, rec, d, key, now) {
-		return nil, forbid("item_not_consented", "reference", "the member's yes to this purpose was about another order or event; ask about this one")
+	if ex == nil && d.Reference != "" {
+		// What was said of another order or event does not carry this one.
+		if err := r.restOnItsOwn(f, s, rec, d, key, now); err != nil {
+			return nil, err
+		}
 	}
 	e := Event{
 		Kind: KindDisclosure, Policy: p.id, PolicyVersion: p.version, OccurredAtMs: d.OccurredAt.UnixMilli(),
@@ -219,15 +222,15 @@ func checkDisclosedItems(f *Fold, s *statement, ex *Exemption, items []string) e
 	return nil
 }
 
-// restsOnItsOwn makes s about the word on the order or event of a disclosure,
-// and reports whether that carries it: the one under the key that it is recorded
+// restOnItsOwn makes s about the word on the order or event of a disclosure, and
+// refuses what that does not carry: the word under the key that it is recorded
 // under, or, where the class has no key for each, any that speaks of it.
-func (r *Register) restsOnItsOwn(f *Fold, s *statement, rec *Recipient, d *Disclosure, key KeyName, now time.Time) bool {
+func (r *Register) restOnItsOwn(f *Fold, s *statement, rec *Recipient, d *Disclosure, key KeyName, now time.Time) error {
 	if key.Reference == "" {
-		return r.disclosureConsent(f, s, rec, d, d.Reference, now) == nil
+		return r.disclosureConsent(f, s, rec, d, d.Reference, now)
 	}
 	s.state = f.used(key).word(s.purpose.ID)
-	return r.carriesDisclosure(s, rec, d, now) == nil
+	return r.carriesDisclosure(s, rec, d, now)
 }
 
 // disclosureConsent looks for a word of the member that carries the disclosure,
@@ -287,10 +290,8 @@ func (r *Register) PlanAccess(f *Fold, keys []KeyState, a *Access, now time.Time
 		return nil, refuse(NotFound, "unknown_member", "member_id", "there is no such member")
 	}
 	key := KeyName{Class: AccessClass}
-	for _, p := range r.policiesOf(keys, now) {
-		if key = r.accessKey(keys, p); hasKey(keys, key) {
-			break
-		}
+	if under := r.policiesOf(keys, now); len(under) > 0 {
+		key = under[0].accessKey()
 	}
 	e := Event{Kind: KindAccess, Who: a.Who, From: a.From, What: a.What, Reason: a.Reason}
 	plan := &Plan{Entries: []Draft{{key, e}}, Create: []KeyName{key}}

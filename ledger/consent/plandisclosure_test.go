@@ -201,11 +201,15 @@ func TestADisclosureForAnEventRestsOnWhatWasSaidOfIt(t *testing.T) {
 	}
 	decide("event-1", grant("membership"), refusal("promotion"))
 	decide("event-2", grant("promotion", "name", "email", "address"))
-	wantRefusal(t, give("event-1"), consent.Forbidden, "item_not_consented", "reference")
+	err := give("event-1")
+	wantRefusal(t, err, consent.Forbidden, "no_effective_consent", "purpose")
+	if no := err.(*consent.Refusal); no.Reason != consent.ReasonRefused {
+		t.Errorf("because of %s", no.Reason)
+	}
 	if err := give("event-2"); err != nil {
 		t.Errorf("control: %v", err)
 	}
 	ok(t)(b.withdraw(&consent.Withdrawal{Purposes: []string{"promotion"}, Items: []string{"address"}}, noon))
 	decide("event-3", grant("promotion", "name", "email", "address"))
-	wantRefusal(t, give("event-2"), consent.Forbidden, "item_not_consented", "reference") // not given back by a yes to another event
+	wantRefusal(t, give("event-2"), consent.Forbidden, "item_not_consented", "items") // not given back by a yes to another event
 }

@@ -122,7 +122,9 @@ func (r *Register) PlanRelease(f *Fold, keys []KeyState, id string, now time.Tim
 		}
 		until := f.heldUntil(k.Class, id, now)
 		plan.SetHold = append(plan.SetHold, KeyHold{k.KeyName, until})
-		if until.IsZero() && r.overdue(k, h.key, now) {
+		// A living member's ratchet is there for what is still to come: what has run out is the sweep's.
+		lasts := r.rules[k.Class].Ratchet() && !f.withdrawn
+		if until.IsZero() && !lasts && r.overdue(k, h.key, now) {
 			plan.Destroy = append(plan.Destroy, k.KeyName)
 		}
 	}

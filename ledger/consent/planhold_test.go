@@ -283,8 +283,12 @@ func TestAReleaseDestroysOnlyWhatHasRunOut(t *testing.T) {
 	if a := b.ask("payment", at); a.Allowed || a.Reason != consent.ReasonNoConsent {
 		t.Errorf("what has run out and is only held is used: %+v", a)
 	}
-	if p := ok(t)(b.release("hld_1", at)); !slices.Contains(p.Destroy, key) || slices.Contains(p.Destroy, consent.KeyName{Class: "haim/purchasing_member"}) {
-		t.Errorf("destroys %v", p.Destroy)
+	if p := ok(t)(b.release("hld_1", at)); len(p.Destroy) != 0 {
+		t.Errorf("destroys %v, which the member's next order would be under", p.Destroy)
+	}
+	b.sweep(at)
+	if slices.ContainsFunc(b.entries, func(l line) bool { return l.key == key && l.at.Equal(noon) }) {
+		t.Error("what has run out stays after the release")
 	}
 
 	b = made(noon.AddDate(0, 0, 1))
@@ -329,5 +333,24 @@ func TestTheGroundOfAHoldIsTheOfficersAlone(t *testing.T) {
 	}
 	if h := b.f.Holds(nextYear); len(h) != 0 {
 		t.Errorf("in force after its end: %+v", h)
+	}
+}
+
+func TestAnOrderThatHasEndedAndIsOnlyHeldWaitsForNothingWhenTheMemberLeaves(t *testing.T) {
+	b := newBook(t, haim(t))
+	c := haimConsent("purchasing_member", grant("membership"), grant("delivery"))
+	c.Reference = "order-7"
+	ok(t)(b.consent(c, noon))
+	h := holdOn("shipping")
+	ok(t)(b.hold(h, "hld_1", noon))
+	ok(t)(b.event(consent.EventDelivered, "order-7", noon))
+	p := ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon))
+	for _, k := range p.Kept {
+		if k.Class == "shipping" && (k.Until == nil || !k.Until.Equal(h.Until)) {
+			t.Errorf("an order that was delivered is kept for its delivery: %+v", k)
+		}
+	}
+	if got := keptRows(p.Kept); !strings.Contains(got, "shipping") {
+		t.Errorf("kept: %s", got)
 	}
 }

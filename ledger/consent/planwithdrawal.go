@@ -76,6 +76,8 @@ func (r *Register) planEnd(f *Fold, keys []KeyState, e Event, now time.Time) *Pl
 			k.NewestDay = max(k.NewestDay, today)
 		}
 		switch {
+		case rule.ByReference() && !k.Due.IsZero() && !k.Due.After(now):
+			plan.Destroy = append(plan.Destroy, k.KeyName) // it has ended, and only a hold keeps it
 		case rule.ByReference() && r.onConsentAlone(f, k.KeyName, rule):
 			plan.Destroy = append(plan.Destroy, k.KeyName)
 		case rule.Until == UntilDelivery || rule.Until == UntilEventEnd:
