@@ -109,14 +109,28 @@ func (l *Ledger) look(ctx context.Context, who Caller, ref Ref, lk Look, check, 
 	if ended {
 		return ErrWithdrawn
 	}
-	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
+	pending, err := l.recordLook(ctx, who, path, slot, lk, ordinary(check))
 	if err != nil {
 		return err
 	}
 	if _, err := pending.Wait(ctx); err != nil {
 		return err
 	}
-	return l.readSlot(ctx, path, slot, f)
+	return l.readSlot(ctx, path, slot, ordinary(f))
+}
+
+// ordinary keeps f from a membership that ended while the look waited for its turn: what is left of
+// it is kept apart.
+func ordinary(f func(m *member, now time.Time) error) func(m *member, now time.Time) error {
+	return func(m *member, now time.Time) error {
+		switch {
+		case m.apart != 0:
+			return ErrWithdrawn
+		case f == nil:
+			return nil
+		}
+		return f(m, now)
+	}
 }
 
 // recordLook queues the record of a look at a membership, living or ended. check, if not nil, can
