@@ -46,7 +46,13 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 		}
 		for _, slot := range slots {
 			from = slot + 1
-			items, member, path, err := l.dueOf(ctx, slot, until)
+			var items []consent.DueItem
+			var member Ref
+			var path keyring.IDPath
+			err := patiently(ctx, func() (err error) {
+				items, member, path, err = l.dueOf(ctx, slot, until)
+				return err
+			})
 			if err != nil {
 				return nil, false, err
 			}
@@ -58,7 +64,11 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 				break
 			}
 			named++
-			p, err := l.recordLook(ctx, who, path, slot, lk, nil)
+			var p *Pending
+			err = patiently(ctx, func() (err error) {
+				p, err = l.recordLook(ctx, who, path, slot, lk, nil)
+				return err
+			})
 			if errors.Is(err, ErrUnknownMember) {
 				continue // gone meanwhile
 			}
@@ -163,12 +173,14 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 			return err
 		}
 		row := BreachRow{Member: l.refs.ref(s.Number, s.Member.Nonce)}
-		err := l.readSlot(ctx, s.Member.Path, s.Number, func(m *member, _ time.Time) error {
-			entries, err := l.memberEntries(m)
-			if err == nil {
-				row.Items, row.Entries = consent.Breach(entries, &q.BreachQuery)
-			}
-			return err
+		err := patiently(ctx, func() error {
+			return l.readSlot(ctx, s.Member.Path, s.Number, func(m *member, _ time.Time) error {
+				entries, err := l.memberEntries(m)
+				if err == nil {
+					row.Items, row.Entries = consent.Breach(entries, &q.BreachQuery)
+				}
+				return err
+			})
 		})
 		if errors.Is(err, ErrUnknownMember) || err == nil && len(row.Entries) == 0 {
 			continue
@@ -176,7 +188,11 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 		if err != nil {
 			return err
 		}
-		p, err := l.recordLook(ctx, who, s.Member.Path, s.Number, lk, nil)
+		var p *Pending
+		err = patiently(ctx, func() (err error) {
+			p, err = l.recordLook(ctx, who, s.Member.Path, s.Number, lk, nil)
+			return err
+		})
 		if errors.Is(err, ErrUnknownMember) {
 			continue
 		}
@@ -194,4 +210,26 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 		}
 	}
 	return nil
+}
+
+// A list of many members is not given up because the ledger, or one of them, is busy for a moment:
+// what it has queued so far is written meanwhile.
+const (
+	patience = 10 * time.Second // for one member
+	pause    = 10 * time.Millisecond
+)
+
+// patiently calls f until it no longer says that something is busy, within a bound.
+func patiently(ctx context.Context, f func() error) error {
+	for end := time.Now().Add(patience); ; {
+		err := f()
+		if !errors.Is(err, ErrBusy) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }

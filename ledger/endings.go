@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"consentledger/crypto/keyring"
 	"consentledger/ledger/consent"
 )
 
@@ -32,6 +33,20 @@ type endingHash [32]byte
 type endings struct {
 	mu   sync.Mutex
 	done map[endingHash]bool
+}
+
+// begin notes that an event ends, and says whether it has not ended before.
+func (e *endings) begin(h endingHash) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.done[h]; ok {
+		return false
+	}
+	if e.done == nil {
+		e.done = make(map[endingHash]bool)
+	}
+	e.done[h] = false
+	return true
 }
 
 func (e *endings) set(h endingHash, done bool) {
@@ -81,13 +96,15 @@ func (e *endings) refuse(l *Ledger, reference string) error {
 	}
 	for _, kind := range []string{consent.EventDelivered, consent.EventEnded} {
 		if e.has(l.endingHash(kind, reference)) {
-			return &consent.Refusal{
-				Kind: consent.Conflict, Code: "reference_ended", Field: "reference",
-				Message: "the order or event of that reference has ended for everybody; use a reference of its own for a new one",
-			}
+			return errReferenceEnded
 		}
 	}
 	return nil
+}
+
+var errReferenceEnded = &consent.Refusal{
+	Kind: consent.Conflict, Code: "reference_ended", Field: "reference",
+	Message: "the order or event of that reference has ended for everybody; use a reference of its own for a new one",
 }
 
 func (l *Ledger) endingHash(kind, reference string) endingHash {
@@ -139,14 +156,10 @@ func (l *Ledger) EndEvent(ctx context.Context, who Caller, e *consent.EventEnd) 
 		return nil, err
 	}
 	h := l.endingHash(e.Type, e.Reference)
-	if l.endings.has(h) {
-		return nil, &consent.Refusal{
-			Kind: consent.Conflict, Code: "reference_ended", Field: "reference",
-			Message: "the order or event of that reference has ended for everybody; use a reference of its own for a new one",
-		}
-	}
 	// In memory first: from now on no key is made under the reference, so that none is missed.
-	l.endings.set(h, false)
+	if !l.endings.begin(h) {
+		return nil, errReferenceEnded
+	}
 	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventEnded, Hash: h[:]}, nil, nil)
 	var a *Answer
 	if err == nil {
@@ -193,41 +206,22 @@ func (l *Ledger) startEnding(h endingHash) {
 }
 
 func (l *Ledger) finishEnding(ctx context.Context, h endingHash) error {
-	for from := uint64(0); ; {
-		slots, err := l.keys.Slots(from, sweepBatch)
-		if err != nil {
-			return l.damaged(err)
-		}
-		var waiting []*Pending
-		for _, s := range slots {
-			from = s.Number + 1
-			for i := range s.Member.Keys {
-				e := l.endedBy(h, consent.ClassID(s.Member.Keys[i].Class), s.Member.Keys[i].Reference)
-				if e == nil {
-					continue
-				}
-				p, err := l.writeSlot(ctx, s.Member.Path, s.Number, func(m *member, now time.Time) (*submission, error) {
-					return l.planEventEnd(m, e, now)
-				})
-				var refusal *consent.Refusal
-				if errors.As(err, &refusal) || errors.Is(err, ErrUnknownMember) {
-					break // somebody was faster
-				}
-				if err != nil {
-					return err
-				}
-				waiting = append(waiting, p)
-				break // the plan ends every key of the reference
+	err := l.eachSlot(ctx, func(from uint64) ([]uint64, error) { return l.slotsUnder(ctx, h, from) }, func(ctx context.Context, slot uint64) (*Pending, error) {
+		return l.atSlot(ctx, slot, func(m *member, now time.Time) (*submission, error) {
+			e := l.endedKey(h, m.rec)
+			if e == nil {
+				return nil, errNothing // somebody was faster
 			}
-		}
-		for _, p := range waiting {
-			if _, err := p.Wait(ctx); err != nil {
-				return err
+			s, err := l.planEventEnd(m, e, now)
+			var refusal *consent.Refusal
+			if errors.As(err, &refusal) {
+				err = errNothing // it has ended, and is only held
 			}
-		}
-		if len(slots) < sweepBatch {
-			break
-		}
+			return s, err
+		})
+	}, nil)
+	if err != nil {
+		return err
 	}
 	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventDone, Hash: h[:]}, nil, nil)
 	if err != nil {
@@ -237,6 +231,37 @@ func (l *Ledger) finishEnding(ctx context.Context, h endingHash) error {
 		return err
 	}
 	l.endings.set(h, true)
+	return nil
+}
+
+// slotsUnder returns slots from one on that have a key under a reference; none if there are no more.
+func (l *Ledger) slotsUnder(ctx context.Context, h endingHash, from uint64) (found []uint64, err error) {
+	for len(found) == 0 {
+		slots, err := l.keys.Slots(from, sweepBatch)
+		if err != nil || len(slots) == 0 {
+			return nil, err
+		}
+		for _, s := range slots {
+			from = s.Number + 1
+			if l.endedKey(h, s.Member) != nil {
+				found = append(found, s.Number)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// endedKey returns the event that a hash stands for, if a member has a key under its reference. The
+// plan for it ends every such key of the member.
+func (l *Ledger) endedKey(h endingHash, rec *keyring.Member) *consent.EventEnd {
+	for i := range rec.Keys {
+		if e := l.endedBy(h, consent.ClassID(rec.Keys[i].Class), rec.Keys[i].Reference); e != nil {
+			return e
+		}
+	}
 	return nil
 }
 

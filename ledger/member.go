@@ -110,10 +110,13 @@ func (l *Ledger) acquire(ctx context.Context, path keyring.IDPath) (*member, err
 // end does not take every place in the queue.
 const maxWaiters = 64
 
+// errMemberBusy is ErrBusy of one member: nobody else is any busier for it.
+var errMemberBusy = fmt.Errorf("%w for one member", ErrBusy)
+
 func (m *member) wait(ctx context.Context, p *Pending) error {
 	defer m.waiters.Add(-1)
 	if m.waiters.Add(1) > maxWaiters {
-		return ErrBusy
+		return errMemberBusy
 	}
 	select {
 	case <-p.done:

@@ -56,29 +56,24 @@ func (l *Ledger) untilClosing() (context.Context, context.CancelFunc) {
 
 // Sweep destroys every key whose time is up, ends the memberships of those who were dormant too
 // long, and works out anew when those are to be looked at whose time for that has come. It returns
-// how many members lost something. It works in bounded batches, as ordinary commits, while the
+// how many memberships were changed. It works in bounded batches, as ordinary commits, while the
 // ledger serves.
 func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 	l.sweepMu.Lock()
 	defer l.sweepMu.Unlock()
-	for {
-		n, err := l.sweepOnce(ctx)
-		changed += n
-		if err != nil {
-			return changed, err
-		}
-		if n == 0 {
-			break
-		}
+	for more := true; more && err == nil; {
+		var n int
+		n, err = l.sweepOnce(ctx)
+		changed, more = changed+n, n > 0
 	}
 	now := l.now()
-	err = l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
+	again := l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
 		return l.keys.Tasks(l.tasked, now.Unix(), from, sweepBatch)
 	}, l.lookAgain, nil)
-	if err == nil {
+	if again == nil {
 		l.tasked = now.Unix()
 	}
-	return changed, err
+	return changed, worse(err, again)
 }
 
 // sweepOnce goes once through what is due.
@@ -91,41 +86,61 @@ func (l *Ledger) sweepOnce(ctx context.Context) (changed int, err error) {
 }
 
 // eachSlot calls f with the slots that next returns, and waits for what f queues after each batch.
+// A member for whom f fails keeps nobody else waiting: the rest come first, then the error.
 func (l *Ledger) eachSlot(ctx context.Context, next func(from uint64) ([]uint64, error),
 	f func(context.Context, uint64) (*Pending, error), done func(*Answer),
-) error {
+) (failed error) {
 	for from := uint64(0); ; {
 		slots, err := next(from)
 		if err != nil {
 			return l.damaged(err)
 		}
 		if len(slots) == 0 {
-			return nil
+			return failed
 		}
 		waiting := make([]*Pending, 0, len(slots))
 		for _, slot := range slots {
-			p, err := f(ctx, slot)
-			if errors.Is(err, ErrBusy) && len(waiting) > 0 {
-				break // wait for those, then go on from here
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			if err != nil {
+			p, err := f(ctx, slot)
+			if errors.Is(err, ErrBusy) && !errors.Is(err, errMemberBusy) && len(waiting) > 0 {
+				break // the queue is full: wait for those, then go on from here
+			}
+			if l.hopeless(ctx, err) {
 				return err
 			}
 			from = slot + 1
+			failed = worse(failed, err)
 			if p != nil {
 				waiting = append(waiting, p)
 			}
 		}
 		for _, p := range waiting {
 			a, err := p.Wait(ctx)
-			if err != nil {
+			if l.hopeless(ctx, err) {
 				return err
 			}
-			if done != nil {
+			failed = worse(failed, err)
+			if err == nil && done != nil {
 				done(a)
 			}
 		}
 	}
+}
+
+// hopeless says whether an error is that of the whole ledger, or of its caller, and not of one member.
+func (l *Ledger) hopeless(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || l.Health() != nil || errors.Is(err, ErrClosed) ||
+		errors.Is(err, ErrBusy) && !errors.Is(err, errMemberBusy))
+}
+
+// worse keeps the first of several errors; one that says that somebody is busy gives way.
+func worse(have, err error) error {
+	if have == nil || err != nil && errors.Is(have, ErrBusy) && !errors.Is(err, ErrBusy) {
+		return err
+	}
+	return have
 }
 
 // atSlot runs f on the membership of a slot, living or ended, if there still is one, and queues
