@@ -207,6 +207,7 @@ func compare(a *attacker, l *loot, tr *truth, alive map[[32]byte]bool, searchRaw
 // closureRun is a ledger's life with enrolments, orders and destructions, crashes among them.
 type closureRun struct {
 	tr       *truth
+	office   *truth // of these, the members of the office's days
 	attacker *attacker
 	alive    map[[32]byte]bool
 	root     []byte
@@ -235,9 +236,9 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 	crash := &crasher{}
 	w.wrap = crash.store
 	w.wrapRoot = crash.keeper
-	l := w.create(t)
+	l := w.createWith(t, officePolicy())
 	defer func() { l.Close() }()
-	run := &closureRun{tr: &truth{members: map[int]*memberTruth{}}}
+	run := &closureRun{tr: &truth{members: map[int]*memberTruth{}}, office: &truth{members: map[int]*memberTruth{}}}
 	tr := run.tr
 	together := func(from, to int, f func(i int) Call) {
 		var wg sync.WaitGroup
@@ -326,6 +327,23 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 		}
 	}
 	together(next, members, enrol)
+	for day := range 2 {
+		base := members + day*officeMembers
+		officeDay(t, w, l, fmt.Sprint("day-", day), func(i int) string { return memberName(base + i) }, func(i int, a *Answer, gone bool) {
+			run.oldRoots = append(run.oldRoots, rootKeys(t, w.root)...)
+			switch {
+			case i >= 0 && gone:
+				tr.members[base+i].gone = true
+			case i >= 0:
+				tr.note(t, l, base+i, a)
+				run.office.members[base+i] = tr.members[base+i]
+			}
+		}, func(then func(*Ledger) error) {
+			if err := then(l); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	// Six years on, the days of orders and of looks expire.
 	for range 3 {
 		w.clock.Advance(2 * 366 * 24 * time.Hour)
@@ -397,6 +415,11 @@ func TestNothingEverWrittenLeadsToADestroyedKey(t *testing.T) {
 	t.Log("control, with every old root that was seen: ", all)
 	if all.deadKeys <= f.deadKeys {
 		t.Errorf("control: every old root gives no more than one: %v", all)
+	}
+	office := compare(run.attacker, run.attacker.attack(append(run.oldRoots, run.root)...), run.office, run.alive, false)
+	t.Log("control, of the office's days, with every old root: ", office)
+	if office.deadKeys != office.destroyedKeys || office.deadEntries == 0 || office.livingKeys == 0 || office.destroyed == 0 {
+		t.Errorf("control: what an office destroys is not found with the roots of then: %v", office)
 	}
 }
 

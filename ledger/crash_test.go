@@ -26,26 +26,30 @@ type fact struct {
 	entries []EntryRef
 	id      string
 	gone    bool
+	then    func(*Ledger) error // nil, or what is so from then on
 }
 
 // crashRun is a recorded life of a ledger: appends, enrolments and destructions, singly and in
-// groups, with a mark in the record after every answer.
+// groups, and an office's day, with a mark in the record after every answer.
 func crashRun(t *testing.T, rounds int, wrapRoot func(RootKeeper) RootKeeper) ([]crashfs.Op, *acknowledged) {
 	w, fs := onRecord(t)
 	w.wrapRoot = wrapRoot
-	l := w.create(t)
+	l := w.createWith(t, officePolicy())
 	defer func() { l.Close() }()
 	known := &acknowledged{}
+	ack := func(f fact) {
+		known.mu.Lock()
+		defer known.mu.Unlock()
+		known.facts = append(known.facts, f)
+		fs.Mark(t, "ack "+strconv.Itoa(len(known.facts)))
+	}
 	do := func(id string, c Call, gone bool) {
 		a, err := l.Do(t.Context(), writer, c)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		known.mu.Lock()
-		defer known.mu.Unlock()
-		known.facts = append(known.facts, fact{a.Entries, id, gone})
-		fs.Mark(t, "ack "+strconv.Itoa(len(known.facts)))
+		ack(fact{entries: a.Entries, id: id, gone: gone})
 	}
 	fs.Mark(t, "ack 0")
 	for r := range rounds {
@@ -63,6 +67,13 @@ func crashRun(t *testing.T, rounds int, wrapRoot func(RootKeeper) RootKeeper) ([
 		wg.Go(func() { do(name(6), enrolment(t, name(6), w), false) })
 		wg.Go(func() { do(name(4), order(t, name(4), "order-1", w), false) })
 		wg.Wait()
+		officeDay(t, w, l, fmt.Sprint("day-", r), func(i int) string { return name(50 + i) }, func(i int, a *Answer, gone bool) {
+			f := fact{entries: a.Entries, gone: gone}
+			if i >= 0 {
+				f.id = name(50 + i)
+			}
+			ack(f)
+		}, func(then func(*Ledger) error) { ack(fact{then: then}) })
 		if r == rounds/2 {
 			if err := l.publish(0); err != nil {
 				t.Fatal(err)
@@ -98,7 +109,14 @@ func checkState(t *testing.T, disk *crashfs.Disk, dir string, known []fact, deep
 				return fmt.Errorf("acknowledged entry %d is another one", e.Index)
 			}
 		}
-		gone[f.id] = f.gone
+		if f.then != nil {
+			if err := f.then(l); err != nil {
+				return err
+			}
+		}
+		if f.id != "" {
+			gone[f.id] = f.gone
+		}
 	}
 	for id, gone := range gone {
 		_, _, err := l.Lookup(t.Context(), writer, memberID(t, id))
@@ -113,6 +131,9 @@ func checkState(t *testing.T, disk *crashfs.Disk, dir string, known []fact, deep
 		}
 	}
 	if deep {
+		if _, err := l.Sweep(t.Context()); err != nil {
+			return err
+		}
 		r, err := l.VerifyDeep(t.Context(), admin, nil)
 		if err != nil {
 			return err
@@ -168,9 +189,9 @@ func eachState(t *testing.T, ops []crashfs.Op, known *acknowledged, every int, o
 }
 
 func TestEveryStateThatAPowerCutCanLeaveOpensAndKeepsWhatWasAcknowledged(t *testing.T) {
-	rounds, every, want := 2, 6, 300
+	rounds, every, want := 2, 31, 300
 	if long {
-		rounds, every, want = 8, 1, 5000
+		rounds, every, want = 8, 3, 5000
 	}
 	ops, known := crashRun(t, rounds, nil)
 	bad := 0
