@@ -67,7 +67,8 @@ func rowScripts(t *testing.T) []string {
 func useClock(env interface {
 	Getenv(string) string
 	Setenv(string, string)
-}, dir, bin string, at time.Time) error {
+}, dir, bin string, at time.Time,
+) error {
 	env.Setenv("PATH", filepath.Dir(bin)+string(os.PathListSeparator)+env.Getenv("PATH"))
 	clock := filepath.Join(dir, "clock")
 	env.Setenv("CONSENTLEDGER_TEST_CLOCK", clock)
