@@ -17,7 +17,7 @@ func TestAModelWithoutOneOfItsRowsDisagrees(t *testing.T) {
 	}{
 		{
 			"decision", decisionChecks,
-			[]string{"recipient_not_registered", "item_suspended", "processing_suspended", "dormant", "refused", "item_not_consented"},
+			[]string{"recipient_not_registered", "item_suspended", "processing_suspended", "dormant", "refused", "withdrawn", "reconsent_required", "ask_each_time", "item_not_consented", "recipient_not_consented"},
 			func(tb *tables, rows []check) { tb.decision = rows },
 		},
 		{

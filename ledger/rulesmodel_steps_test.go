@@ -114,6 +114,7 @@ func (r *run) consent() {
 			c.Reference = pick(r, references...)
 		}
 		d := consent.Decision{Purpose: t.name, Granted: t.basis != "consent" || r.chance(75)}
+		d.Ask = !d.Granted && t.kind == "cookies" && r.chance(50)
 		if d.Granted && (len(t.must) == 0 || r.chance(60)) {
 			d.Items = append(append(d.Items, t.must...), someOf(r, t.may)...)
 		}
@@ -134,6 +135,9 @@ func describeConsent(c *consent.Consent) string {
 		word := "no"
 		if d.Granted {
 			word = "yes"
+		}
+		if d.Ask {
+			word = "ask"
 		}
 		x := d.Purpose + " " + word
 		if d.Items != nil {
@@ -234,6 +238,18 @@ func (r *run) ask(who int) {
 	}
 	if r.chance(40) {
 		q.Recipient = pick(r, "host", "parcel", "courier", "brand", "label", "nobody")
+	}
+	// Mostly about what was said, or the rare words would hardly ever be asked about.
+	if said := r.m.people[who].living.list(); r.chance(60) && len(said) > 0 {
+		if f := said[r.rand.IntN(len(said))]; len(f.says) > 0 {
+			say := f.says[r.rand.IntN(len(f.says))]
+			q.Purpose, q.Items, q.Recipient = say.purpose, nil, ""
+			for _, to := range r.m.inForce(say.policy, r.m.now).parties {
+				if slices.Contains(to.purposes, say.purpose) && r.chance(40) {
+					q.Recipient = to.id
+				}
+			}
+		}
 	}
 	at := r.m.now
 	if r.chance(30) {
