@@ -98,6 +98,9 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 	}
 	other := *s
 	for w := range f.yeses(s, q.Reference) {
+		if len(q.Items) == 0 && f.saidMore(w) {
+			continue // it is asked about all that was agreed to, and this word is not all
+		}
 		other.state = w
 		if b := r.carries(f, &other, q, now); b.Allowed {
 			return b

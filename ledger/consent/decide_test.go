@@ -328,3 +328,19 @@ func TestNothingIsToldOfATimeToCome(t *testing.T) {
 		t.Errorf("without a time: %v", err)
 	}
 }
+
+func TestAQuestionWithoutItemsIsAboutAllThatWasAgreedTo(t *testing.T) {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("member", grant("membership", "user_id", "email", "name")), noon))
+	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership", "user_id", "email", "name", "address")), noon)) // under another key
+	if a := b.ask("membership", noon); !a.Allowed {
+		t.Fatalf("before: %+v", a)
+	}
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "address"}}}, "cor_1", noon))
+	if a := b.ask("membership", noon); a.Allowed || a.Reason != consent.ReasonItemSuspended {
+		t.Errorf("with the address under correction: %+v", a)
+	}
+	if a := b.ask("membership", noon, "email"); !a.Allowed {
+		t.Errorf("of the e-mail address alone: %+v", a)
+	}
+}

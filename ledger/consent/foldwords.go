@@ -139,6 +139,18 @@ func (f *Fold) yeses(s *statement, reference string) iter.Seq[*purposeState] {
 	}
 }
 
+// saidMore reports whether there is a newer word on the same order or event, or
+// on none, under another key.
+func (f *Fold) saidMore(w *purposeState) bool {
+	for i := range f.keys {
+		o := f.keys[i].word(w.purpose)
+		if o != nil && o.policy == w.policy && o.key.Reference == w.key.Reference && o.index > w.index {
+			return true
+		}
+	}
+	return false
+}
+
 // speaksOf reports whether a word is about an order or event, or about all of
 // them; without one it is asked of any.
 func (s *purposeState) speaksOf(reference string) bool {
