@@ -72,6 +72,7 @@ var consentChecks = []struct {
 	{"purpose_not_for_member_kind", each(func(a *consentAsked, t *purposeTerms, _ consent.Decision) bool {
 		return a.kind != "" && !t.forKind(a.kind)
 	})},
+	{"not_cookies", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool { return d.Ask && t.kind != "cookies" })},
 	{"not_a_choice", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool {
 		return !d.Granted && t.basis != "consent"
 	})},
