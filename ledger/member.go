@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"consentledger/crypto/keyring"
 	"consentledger/crypto/seal"
 	"consentledger/ledger/consent"
+	"consentledger/ledger/store"
 )
 
 // member is one member id in memory: nothing (absent), a living membership, or one that ended and
@@ -199,8 +201,12 @@ func (l *Ledger) load(m *member) error {
 	return nil
 }
 
-// damaged stops all writing if an error means that the disk is in doubt.
+// damaged stops all writing if an error means that the disk is in doubt. A reader whom Close
+// overtook is told so: nothing is wrong with the disk then.
 func (l *Ledger) damaged(err error) error {
+	if errors.Is(err, store.ErrClosed) {
+		return ErrClosed
+	}
 	if isDamage(err) {
 		l.stop(err)
 	}
