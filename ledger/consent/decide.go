@@ -98,7 +98,7 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 	}
 	other := *s
 	for w := range f.yeses(s, q.Reference) {
-		if len(q.Items) == 0 && f.saidMore(w) {
+		if len(q.Items) == 0 && r.saidMore(f, w, now) {
 			continue // it is asked about all that was agreed to, and this word is not all
 		}
 		other.state = w

@@ -344,3 +344,26 @@ func TestAQuestionWithoutItemsIsAboutAllThatWasAgreedTo(t *testing.T) {
 		t.Errorf("of the e-mail address alone: %+v", a)
 	}
 }
+
+func TestAYesIsNoSmallerForAnotherWhoseTimeIsUp(t *testing.T) {
+	src := strings.Replace(small, "items: {mandatory: [email]}\n    retention: membership", "items: {mandatory: [email], optional: [name]}\n    retention: {member: membership, buyer: records}", 1)
+	b := newBook(t, register(t, []byte(src)))
+	say := func(kind string, d consent.Decision) {
+		t.Helper()
+		c := haimConsent(kind, d)
+		c.Policy = "shop"
+		ok(t)(b.consent(c, noon))
+	}
+	say("member", grant("marketing", "email"))
+	say("buyer", grant("marketing", "email", "name")) // for three years
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "name"}}}, "cor_1", noon))
+	if a := b.ask("marketing", noon); a.Allowed {
+		t.Errorf("control: of all that was agreed to the name is under correction: %+v", a)
+	}
+	later := noon.AddDate(3, 1, 0)
+	before := b.ask("marketing", later)
+	b.sweep(later)
+	if after := b.ask("marketing", later); !after.Allowed || after.Allowed != before.Allowed {
+		t.Errorf("before the sweep: %+v, after it: %+v", before, after)
+	}
+}

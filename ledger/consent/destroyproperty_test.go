@@ -68,7 +68,7 @@ func (l *life) step() {
 		{"withdrawal", l.takeBack},
 		{"correction", func() (*consent.Plan, error) {
 			v := "value"
-			return l.correct(&consent.Correction{Changes: []consent.Change{{Item: l.pick([]string{"email", "name", "telephone"}, "item"), New: &v}}}, l.id("cor"), l.now)
+			return l.correct(&consent.Correction{Changes: []consent.Change{{Item: l.pick(l.itemNames(), "item"), New: &v}}}, l.id("cor"), l.now)
 		}},
 		{"outcome", func() (*consent.Plan, error) {
 			return l.outcome(&consent.CorrectionOutcome{Correction: l.known("cor"), Outcome: l.pick([]string{"corrected", "rejected"}, "outcome")}, l.now)
@@ -165,7 +165,7 @@ func (l *life) decide() (*consent.Plan, error) {
 	p := l.policies[l.upTo(len(l.policies)-1, "policy")]
 	kind := l.pick(p.MemberKinds(), "kind")
 	c := haimConsent(kind)
-	c.Policy, c.Reference, c.OccurredAt = p.ID(), l.reference(), l.now
+	c.Policy, c.PolicyVersion, c.Reference, c.OccurredAt = p.ID(), p.Version(), l.reference(), l.now
 	for _, pu := range p.Purposes() {
 		if len(pu.MemberKinds) > 0 && !slices.Contains(pu.MemberKinds, kind) || l.upTo(3, "decides on "+pu.ID) > 0 {
 			continue
@@ -305,7 +305,19 @@ func (l *life) endsIt(i, j int, e consent.Event, policy, purpose string, items [
 	if one.Class == other.Class && one != other {
 		return false // another order or event
 	}
+	if l.saidOfAnother(i, j, purpose) {
+		return false
+	}
 	return slices.ContainsFunc(e.Decisions, func(d consent.Decision) bool { return d.Purpose == purpose && !grants(d) })
+}
+
+// saidOfAnother reports whether entry j only writes down again, under a key for
+// all orders or events, what was said of another one than that of entry i.
+func (l *life) saidOfAnother(i, j int, purpose string) bool {
+	return slices.ContainsFunc(l.entries, func(e line) bool {
+		return e.key.Class == l.entries[i].key.Class && e.key != l.entries[i].key && e.at.Equal(l.entries[j].at) &&
+			slices.ContainsFunc(must(consent.DecodeEvent(e.body)).Decisions, func(d consent.Decision) bool { return d.Purpose == purpose })
+	})
 }
 
 // contested reports whether an item is under correction or all processing is
@@ -429,4 +441,15 @@ func TestDestroyingAnythingNeverTurnsANoIntoAYes(t *testing.T) {
 		t.Errorf("%d answers turned into a no and %d stayed a yes, so nothing was tested", lost, kept)
 	}
 	t.Logf("calls made: %v; yes to no %d, yes %d", counts, lost, kept)
+}
+
+// itemNames are those of every policy.
+func (l *life) itemNames() []string {
+	var names []string
+	for _, p := range l.policies {
+		for _, it := range p.Items() {
+			names = append(names, it.ID)
+		}
+	}
+	return names
 }

@@ -139,12 +139,14 @@ func (f *Fold) yeses(s *statement, reference string) iter.Seq[*purposeState] {
 	}
 }
 
-// saidMore reports whether there is a newer word on the same order or event, or
-// on none, under another key.
-func (f *Fold) saidMore(w *purposeState) bool {
+// saidMore reports whether there is a newer yes to more, on the same order or
+// event or on none, under another key. One whose time is up says nothing more:
+// the sweep that takes it away must not be what makes the older one count.
+func (r *Register) saidMore(f *Fold, w *purposeState, now time.Time) bool {
 	for i := range f.keys {
 		o := f.keys[i].word(w.purpose)
-		if o != nil && o.policy == w.policy && o.key.Reference == w.key.Reference && o.index > w.index {
+		if o != nil && o.policy == w.policy && o.decision == stateGranted && o.index > w.index &&
+			o.key.Reference == w.key.Reference && !covers(w.items, o.items) && !r.ranOut(o, now) {
 			return true
 		}
 	}
