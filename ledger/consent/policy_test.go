@@ -1,10 +1,12 @@
 package consent_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -255,6 +257,9 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add(policies.Haim())
 	f.Add(policies.Dermatech())
+	f.Add(bytes.Replace(policies.Haim(), []byte(`version: "2025-01-01"`), []byte(`version: "2027-01-01"`), 1))
+	f.Add([]byte(strings.Replace(small, `version: "2025-01-01"`, "version: \"2027-01-01\"\nannounced: \"2026-03-01\"\nreason: r", 1)))
+	haimBefore, shopBefore := haim(f), register(f, []byte(small))
 	f.Add([]byte("policy: [\n"))
 	f.Add([]byte("policy: &a {b: *a}\n"))
 	f.Add([]byte("policy: !!binary x\n<<: {a: 1}\n"))
@@ -281,5 +286,46 @@ func FuzzParsePolicy(f *testing.F) {
 				t.Fatalf("no membership class for a kind")
 			}
 		}
+		liveUnder(t, r, p)
+		// And what may follow another policy can be lived under.
+		for _, before := range []*consent.Register{haimBefore, shopBefore} {
+			if after, err := before.With(p, noon); err == nil {
+				liveUnder(t, after, p)
+			}
+		}
 	})
+}
+
+// liveUnder shows what a policy changed, and lets a member say yes to all of it,
+// change kinds and leave.
+func liveUnder(t *testing.T, r *consent.Register, p *consent.Policy) {
+	r.Changes(p.ID(), p.Version())
+	r.Reconsent(p.ID(), p.Version())
+	r.Recipients()
+	from := r.Policies()[len(r.Policies())-1].EffectiveAt
+	if from.Before(noon) {
+		from = noon
+	}
+	r.Processing(from)
+	b := newBook(t, r)
+	for _, kind := range p.MemberKinds() {
+		c := haimConsent(kind)
+		c.Policy, c.PolicyVersion, c.Reference, c.OccurredAt = p.ID(), p.Version(), "1", from
+		c.Locale, c.ShownDigest = "en", make([]byte, 32)
+		for _, pu := range p.Purposes() {
+			if len(pu.MemberKinds) == 0 || slices.Contains(pu.MemberKinds, kind) {
+				c.Decisions = append(c.Decisions, grant(pu.ID, slices.Concat(pu.Mandatory, pu.Optional)...))
+			}
+		}
+		b.consent(c, from)
+		b.look(&consent.Access{Who: "op", Reason: "because"}, from)
+		for _, pu := range p.Purposes() {
+			b.ask(pu.ID, from)
+			b.withdraw(&consent.Withdrawal{Purposes: []string{pu.ID}}, from)
+		}
+		b.r.Due(b.f, b.keys, from, from.AddDate(1, 0, 0))
+		b.r.Next(b.f, b.keys, from)
+	}
+	b.withdraw(&consent.Withdrawal{Membership: true}, from)
+	b.sweep(from.AddDate(10, 0, 0))
 }
