@@ -204,27 +204,17 @@ func (m *model) forecastCorrection(p *person, c *consent.Correction) *forecast {
 	return out
 }
 
-// wronged lists who got items since they were last corrected, and which.
+// wronged lists who got items, and which. That an item was corrected before
+// takes nobody off: they were told what is wrong now.
 func wronged(l *life, items []string) map[string][]string {
 	out := make(map[string][]string)
-	fixed := make(map[string]bool)
-	about := make(map[string][]string)
-	for _, f := range l.facts {
-		if f.kind == "correction" {
-			about[f.id] = f.items
-		}
-	}
 	for _, f := range slices.Backward(l.facts) {
-		switch {
-		case f.kind == "correction_outcome" && f.outcome == "corrected":
-			for _, i := range about[f.id] {
-				fixed[i] = true
-			}
-		case f.kind == "disclosure":
-			for _, i := range f.items {
-				if slices.Contains(items, i) && !fixed[i] && !slices.Contains(out[f.recipient], i) {
-					out[f.recipient] = append(out[f.recipient], i)
-				}
+		if f.kind != "disclosure" {
+			continue
+		}
+		for _, i := range f.items {
+			if slices.Contains(items, i) && !slices.Contains(out[f.recipient], i) {
+				out[f.recipient] = append(out[f.recipient], i)
 			}
 		}
 	}

@@ -17,7 +17,6 @@ type Fold struct {
 	purposes    []purposeState
 	suspended   []suspension
 	corrections []correctionState
-	corrected   []correctedItem
 	disclosures []disclosureState
 	requests    []requestState
 	holds       []holdState
@@ -100,7 +99,7 @@ func (f *Fold) Apply(index uint64, at time.Time, key KeyName, e Event) {
 	case KindCorrection:
 		f.applyCorrection(index, at, &e)
 	case KindCorrectionOutcome:
-		f.applyOutcome(index, at, &e)
+		f.applyOutcome(at, &e)
 	case KindDisclosure:
 		purpose := ""
 		if len(e.Purposes) > 0 {
@@ -220,7 +219,6 @@ func (f *Fold) Clone() *Fold {
 	for i := range c.corrections {
 		c.corrections[i].tell = slices.Clone(f.corrections[i].tell)
 	}
-	c.corrected = slices.Clone(f.corrected)
 	c.disclosures = slices.Clone(f.disclosures)
 	c.requests = slices.Clone(f.requests)
 	c.holds = slices.Clone(f.holds)

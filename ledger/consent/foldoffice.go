@@ -34,11 +34,6 @@ func (c *correctionState) untold() bool {
 	return slices.ContainsFunc(c.tell, func(t toldState) bool { return !t.done })
 }
 
-type correctedItem struct {
-	item  string
-	index uint64
-}
-
 type requestState struct {
 	id, kind, channel string
 	index             uint64
@@ -90,16 +85,13 @@ func (f *Fold) applyCorrection(index uint64, at time.Time, e *Event) {
 	f.bytes += 224 + len(e.Correction)
 }
 
-func (f *Fold) applyOutcome(index uint64, at time.Time, e *Event) {
+func (f *Fold) applyOutcome(at time.Time, e *Event) {
 	if c := f.correction(e.Correction); c != nil {
 		c.done, c.decided = true, at
 		if e.Outcome == OutcomeCorrected {
 			for _, id := range e.Recipients {
 				c.tell = append(c.tell, toldState{recipient: id})
 				f.bytes += 32 + len(id)
-			}
-			for _, it := range c.items {
-				f.setCorrected(it, index)
 			}
 		}
 	}
@@ -113,27 +105,6 @@ func (f *Fold) correction(id string) *correctionState {
 		}
 	}
 	return nil
-}
-
-func (f *Fold) setCorrected(item string, index uint64) {
-	for i := range f.corrected {
-		if f.corrected[i].item == item {
-			f.corrected[i].index = index
-			return
-		}
-	}
-	f.corrected = append(f.corrected, correctedItem{item, index})
-	f.bytes += 24 + len(item)
-}
-
-// correctedAt returns the index of the entry that last corrected an item.
-func (f *Fold) correctedAt(item string) (uint64, bool) {
-	for _, c := range f.corrected {
-		if c.item == item {
-			return c.index, true
-		}
-	}
-	return 0, false
 }
 
 func (f *Fold) isSuspended(item string) bool {

@@ -103,8 +103,9 @@ func correctedItemPolicy(f *Fold, policies []*Policy, c *Correction, i int) (*Po
 }
 
 // PlanOutcome records how a correction ended and lifts the suspension. If the
-// items were corrected, everybody who got one of them since it was last
-// corrected is to be told (GDPR 19), and the values stay until they are. If
+// items were corrected, everybody who ever got one of them is to be told (GDPR
+// 19), and the values stay until they are: who got it before an earlier
+// correction was told the value that is wrong now, or has an even older one. If
 // nobody has to be told, the values are destroyed at once.
 func (r *Register) PlanOutcome(f *Fold, keys []KeyState, o *CorrectionOutcome, now time.Time) (*Plan, error) {
 	if f == nil {
@@ -139,10 +140,7 @@ func (r *Register) PlanOutcome(f *Fold, keys []KeyState, o *CorrectionOutcome, n
 		Correction: c.id, Items: c.items, Outcome: o.Outcome, Reason: o.Reason,
 	}}}}
 	if o.Outcome == OutcomeCorrected {
-		plan.Notify = f.holders(func(d *disclosureState, item string) bool {
-			last, ok := f.correctedAt(item)
-			return slices.Contains(c.items, item) && (!ok || d.index > last)
-		})
+		plan.Notify = f.holders(func(_ *disclosureState, item string) bool { return slices.Contains(c.items, item) })
 		for _, n := range plan.Notify {
 			plan.Entries[0].Event.Recipients = append(plan.Entries[0].Event.Recipients, n.Recipient)
 		}

@@ -141,8 +141,8 @@ func TestWhoGotTheWrongValueIsListedOnce(t *testing.T) {
 		t.Errorf("corrected: notify %v, destroy %v", p.Notify, p.Destroy)
 	}
 	p = settle("cor_5", "corrected")
-	if len(p.Notify) != 0 {
-		t.Errorf("told of the last one already: notify %v", p.Notify)
+	if len(p.Notify) != 1 || p.Notify[0].Recipient != "partner-brand" || len(p.Destroy) != 0 {
+		t.Errorf("wrong again, and they have what was put right last time: notify %v, destroy %v", p.Notify, p.Destroy)
 	}
 }
 
