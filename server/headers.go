@@ -24,17 +24,18 @@ func (x *exchange) accessReason() *problem {
 	return nil
 }
 
-const maxGroundBytes = 64
+const maxGroundBytes = 64 + len("/") + 64
 
-// accessGround reads on which ground what is kept apart is read: the name of a retention class.
+// accessGround reads on which ground what is kept apart is read: the name of a retention class, after
+// that of its policy where a member has such a class under several.
 func (x *exchange) accessGround() *problem {
 	const name = "Access-Ground"
 	values := x.r.Header[name]
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {
 		return newProblem("access_ground_missing", name, "Name in the header Access-Ground the retention class whose law keeps what you read, such as contract; it is recorded.")
 	}
-	if len(values) != 1 || len(values[0]) > maxGroundBytes || strings.Trim(values[0], "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
-		return newProblem("access_ground_invalid", name, "Send one Access-Ground: the name of a retention class of the policy, of a to z, 0 to 9, - and _.")
+	if len(values) != 1 || len(values[0]) > maxGroundBytes || strings.Trim(values[0], "abcdefghijklmnopqrstuvwxyz0123456789_-/") != "" {
+		return newProblem("access_ground_invalid", name, "Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.")
 	}
 	x.ground = values[0]
 	return nil

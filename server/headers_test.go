@@ -82,8 +82,8 @@ func TestWhatIsKeptApartIsReadOnAGround(t *testing.T) {
 	d := &double{}
 	h := newDouble(t, d).Handler()
 	for ground, code := range map[string]string{
-		"": "access_ground_missing", "Contract": "access_ground_invalid", "a b": "access_ground_invalid", "haim/contract": "access_ground_invalid", "계약": "access_ground_invalid",
-		strings.Repeat("x", 65): "access_ground_invalid",
+		"": "access_ground_missing", "Contract": "access_ground_invalid", "a b": "access_ground_invalid", "계약": "access_ground_invalid",
+		strings.Repeat("x", 130): "access_ground_invalid",
 	} {
 		r := request(route{method: "GET", label: "/v1/members/:ref/kept", look: true}, ledger.RoleDPO)
 		if ground != "" {
