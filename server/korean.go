@@ -27,7 +27,7 @@ var inKorean = map[string]string{
 	"Send one Access-Reason of 1 to %d bytes of UTF-8 without control characters.":                               "Access-Reason은 제어 문자가 없는 UTF-8 1~%d바이트로 하나만 보내십시오.",
 
 	"Name in the header Access-Ground the retention class whose law keeps what you read, such as contract; it is recorded.": "보관 근거가 되는 법률이 있는 구분(class)의 이름(예: contract)을 Access-Ground 헤더에 적으십시오. 그 근거는 기록됩니다.",
-	"Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.":                      "Access-Ground는 하나만 보내십시오. 구분(class)의 이름이며 a~z, 0~9, -, _로 쓰거나, policy/class로 씁니다.",
+	"Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.":                   "Access-Ground는 하나만 보내십시오. 구분(class)의 이름이며 a~z, 0~9, -, _로 쓰거나, policy/class로 씁니다.",
 	"Leave Accept out, or name one of these: %s.":                                                                           "Accept를 빼거나 다음 가운데 하나를 적으십시오: %s.",
 
 	// Of JSON.
