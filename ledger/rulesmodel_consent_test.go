@@ -72,13 +72,13 @@ var consentChecks = []struct {
 	{"purpose_not_for_member_kind", each(func(a *consentAsked, t *purposeTerms, _ consent.Decision) bool {
 		return a.kind != "" && !t.forKind(a.kind)
 	})},
-	{"not_cookies", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool { return d.Ask && t.kind != "cookies" })},
 	{"not_a_choice", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return !d.Granted && t.basis != "consent"
+		return !grants(d) && t.basis != "consent"
 	})},
 	{"items_not_refused_alone", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return !d.Granted && len(d.Items) > 0 && !within(t.must, d.Items)
+		return !grants(d) && len(d.Items) > 0 && !within(t.must, d.Items)
 	})},
+	{"not_cookies", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool { return d.Ask && t.kind != "cookies" })},
 	{"prohibited_item", each(func(_ *consentAsked, _ *purposeTerms, d consent.Decision) bool {
 		return slices.Contains(d.Items, "religion")
 	})},
@@ -94,16 +94,19 @@ var consentChecks = []struct {
 		return twice(d.Items, func(s string) string { return s })
 	})},
 	{"mandatory_item_missing", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return d.Granted && len(d.Items) > 0 && !within(t.must, d.Items)
+		return grants(d) && len(d.Items) > 0 && !within(t.must, d.Items)
 	})},
 	{"items_required", each(func(_ *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return d.Granted && len(d.Items) == 0 && len(t.must) == 0
+		return grants(d) && len(d.Items) == 0 && len(t.must) == 0
 	})},
 	{"unknown_recipient", each(func(a *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return slices.ContainsFunc(d.Recipients, func(r string) bool { return a.v.party(r) == nil })
+		return slices.ContainsFunc(d.Recipients, func(r string) bool { return a.m.partyOf(a.v, r, a.m.now) == nil })
 	})},
 	{"recipient_not_for_purpose", each(func(a *consentAsked, t *purposeTerms, d consent.Decision) bool {
-		return slices.ContainsFunc(d.Recipients, func(r string) bool { p := a.v.party(r); return p != nil && !slices.Contains(p.purposes, t.name) })
+		return slices.ContainsFunc(d.Recipients, func(r string) bool {
+			p := a.m.partyOf(a.v, r, a.m.now)
+			return p != nil && !slices.Contains(p.purposes, t.name)
+		})
 	})},
 	{"duplicate_recipient", each(func(_ *consentAsked, _ *purposeTerms, d consent.Decision) bool {
 		return twice(d.Recipients, func(s string) string { return s })
@@ -188,7 +191,7 @@ func (m *model) forecastConsent(p *person, c *consent.Consent) *forecast {
 	if p.living != nil {
 		m.awake(p, out)
 	}
-	if m.endedForAll[c.Reference] {
+	if m.endedForAll[consent.EventDelivered+c.Reference] || m.endedForAll[consent.EventEnded+c.Reference] {
 		out.refuse("reference_ended")
 	}
 	if p.living == nil && !c.Enrol {
@@ -299,13 +302,13 @@ func (a *consentAsked) saying(i int, d consent.Decision) saying {
 	if d.Ask {
 		s.word = "ask"
 	}
-	if d.Granted {
+	if grants(d) {
 		s.word, s.items, s.parties = "granted", d.Items, d.Recipients
 		if len(s.items) == 0 {
 			s.items = t.must
 		}
 		if d.Recipients == nil && t.kind == "provision" {
-			for _, p := range a.v.parties {
+			for _, p := range a.m.partiesOf(a.v, a.m.now) {
 				if slices.Contains(p.purposes, t.name) {
 					s.parties = append(s.parties, p.id)
 				}
@@ -335,3 +338,6 @@ func (a *consentAsked) olderYes(own place, s saying) []place {
 	}
 	return out
 }
+
+// grants says whether a decision is a yes. Who is to be asked each time has not said one.
+func grants(d consent.Decision) bool { return d.Granted && !d.Ask }

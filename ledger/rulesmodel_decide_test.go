@@ -3,6 +3,8 @@ package ledger
 import (
 	"slices"
 	"time"
+
+	"consentledger/ledger/consent"
 )
 
 // A question, with what the model looks at to answer it.
@@ -16,8 +18,9 @@ type query struct {
 	items     []string
 	recipient string
 
+	l *life
+
 	// Of a disclosure.
-	l     *life
 	basis *ground // the exemption
 	named bool    // an exemption is named
 	ref   string
@@ -36,7 +39,7 @@ var decisionChecks = append(append([]check{
 	{"recipient_not_registered", func(a *query) bool { return a.recipient != "" && !registered(a) }},
 	{"item_suspended", func(a *query) bool { return suspended(a.facts, a.items) }},
 	{"processing_suspended", func(a *query) bool { return suspension(a.facts) }},
-	{"dormant", func(a *query) bool { return a.m.dormant(a.facts, a.at) }},
+	{"dormant", func(a *query) bool { return a.m.dormant(a.l, a.at) }},
 }, wordChecks...), []check{
 	{"item_not_consented", func(a *query) bool { return !within(a.items, a.stand.items) || !statedItems(a) }},
 	{"recipient_not_consented", func(a *query) bool { return a.recipient != "" && !consentedParty(a) }},
@@ -86,25 +89,26 @@ func consentedParty(a *query) bool {
 	return p.kind == "processor" || a.stand.basis != "consent" || slices.Contains(a.stand.parties, a.recipient)
 }
 
-// A verdict is the answer to a question. index is of the entry that a yes rests on, and unsure where
-// the model does not say which.
+// A verdict is the answer to a question.
 type verdict struct {
 	allowed bool
 	reason  string
-	index   uint64
-	unsure  bool
-	overdue bool // the newest word has reached the end of its time: until it is destroyed a no may have another reason
+	carried []uint64 // entries that a yes rests on, each by itself: the ledger names one of them
+
+	// A no may have another reason: the newest word has reached the end of its time and is not
+	// destroyed yet; or it was withdrawn for every order, and then given for another.
+	loose bool
 }
 
 // decide answers a question about a person.
-func (m *model) decide(p *person, name string, items []string, recipient string, at time.Time) verdict {
+func (m *model) decide(p *person, q *consent.Question, at time.Time) verdict {
 	if p.living == nil {
 		if len(p.ended) > 0 {
 			return verdict{reason: "withdrawn"}
 		}
 		return verdict{reason: "unknown_member"}
 	}
-	stating, purpose := m.stating(name, at)
+	stating, purpose := m.stating(q.Purpose, at)
 	if len(stating) == 0 {
 		return verdict{reason: "purpose_not_stated"}
 	}
@@ -120,9 +124,10 @@ func (m *model) decide(p *person, name string, items []string, recipient string,
 	}
 	var out verdict
 	for _, v := range said {
-		out = m.decideUnder(facts, v, purpose, items, recipient, at)
-		out.unsure = len(said) > 1
-		out.overdue = len(stands(p.living.facts, v.policy, purpose)) > 0 && newest(stands(p.living.facts, v.policy, purpose)) != newest(stands(facts, v.policy, purpose))
+		carried := out.carried
+		out = m.decideUnder(p.living, v, purpose, q, at)
+		out.carried = append(out.carried, carried...)
+		out.loose = out.loose || len(stands(p.living.facts, v.policy, purpose)) > 0 && newest(stands(p.living.facts, v.policy, purpose)) != newest(stands(facts, v.policy, purpose))
 		if !out.allowed {
 			return out
 		}
@@ -139,25 +144,29 @@ func newest(list []*stand) (index uint64) {
 
 // decideUnder answers by one policy. Of a purpose that was decided on for several orders or events,
 // a yes to any of them will do.
-func (m *model) decideUnder(facts []*noted, v *version, purpose string, items []string, recipient string, at time.Time) verdict {
-	a := &query{m: m, at: at, facts: facts, v: v, purpose: v.purpose(purpose), items: items, recipient: recipient}
-	all := stands(facts, v.policy, purpose)
+func (m *model) decideUnder(l *life, v *version, purpose string, q *consent.Question, at time.Time) verdict {
+	facts := l.asOf(at)
+	a := &query{m: m, at: at, facts: facts, l: l, v: v, purpose: v.purpose(purpose), items: q.Items, recipient: q.Recipient}
+	all := slices.DeleteFunc(stands(facts, v.policy, purpose), func(s *stand) bool {
+		return s.ref != "" && q.Reference != "" && s.ref != q.Reference
+	})
 	if len(all) == 0 {
 		return a.answer()
 	}
 	bySpeaking(all)
 	var first verdict
-	for i, s := range all {
-		a.stand, a.items = s, items
-		if len(items) == 0 {
+	for _, s := range all {
+		a.stand, a.items = s, q.Items
+		if len(q.Items) == 0 {
 			a.items = s.items
 		}
 		out := a.answer()
-		if i == 0 {
+		out.loose = q.Reference != "" && out.reason == "withdrawn"
+		switch {
+		case first.reason == "", out.allowed && !first.allowed:
 			first = out
-		}
-		if out.allowed {
-			return out
+		case out.allowed:
+			first.carried = append(first.carried, out.carried...)
 		}
 	}
 	return first
@@ -179,7 +188,7 @@ func (a *query) answer() verdict {
 			return verdict{reason: c.reason}
 		}
 	}
-	out := verdict{allowed: true, reason: "consent_in_force", index: a.stand.index}
+	out := verdict{allowed: true, reason: "consent_in_force", carried: []uint64{a.stand.index}}
 	if a.stand.basis != "consent" {
 		out.reason = "basis_in_force"
 	}

@@ -23,7 +23,7 @@ func (m *model) forecastDisclosure(p *person, d *consent.Disclosure) *forecast {
 	stating, purpose := m.stating(d.Purpose, m.now)
 	facts := l.asOf(m.now)
 	if len(stating) > 1 {
-		theirs := slices.DeleteFunc(slices.Clone(stating), func(v *version) bool { return kindUnder(facts, v.policy) == "" })
+		theirs := slices.DeleteFunc(slices.Clone(stating), func(v *version) bool { return kindUnder(l.facts, v.policy) == "" })
 		switch len(theirs) {
 		case 0:
 			stating = stating[:1]
@@ -102,12 +102,12 @@ var disclosureChecks = []check{
 	{"basis_not_allowed", func(q *query) bool {
 		return q.named && (q.toAuthority() && q.noAuthority() || q.basis == nil || q.basis.anonymous || q.basis.purposes != nil && !slices.Contains(q.basis.purposes, q.purpose.name))
 	}},
-	{"unknown_item", func(q *query) bool { return q.toAuthority() && !statedItems(q) }},
 	{"recipient_not_registered", func(q *query) bool { return !q.toAuthority() && q.m.partyOf(q.v, q.recipient, q.at) == nil }},
 	{"recipient_not_allowed", func(q *query) bool { return !q.toAuthority() && !registered(q) }},
+	{"unknown_item", func(q *query) bool { return q.basis != nil && !q.heldFor() }},
 	{"item_suspended", func(q *query) bool { return !q.despite() && suspended(q.facts, q.items) }},
 	{"processing_suspended", func(q *query) bool { return !q.despite() && suspension(q.facts) }},
-	{"dormant", func(q *query) bool { return !q.despite() && !q.l.ended && q.m.dormant(q.facts, q.at) }},
+	{"dormant", func(q *query) bool { return !q.despite() && !q.l.ended && q.m.dormant(q.l, q.at) }},
 	{"no_effective_consent", func(q *query) bool { return q.basis == nil && q.noConsent() != "" }},
 	{"item_not_consented", func(q *query) bool { return q.basis == nil && !within(q.items, q.stand.items) }},
 	{"recipient_not_consented", func(q *query) bool { return q.basis == nil && !consentedParty(q) }},
@@ -146,10 +146,22 @@ func (q *query) refusal() string {
 	return ""
 }
 
+// heldFor says whether the items are held for the purpose: by the version in force, or by what the
+// member was once asked.
+func (q *query) heldFor() bool {
+	return !slices.ContainsFunc(q.items, func(item string) bool {
+		return !q.purpose.has(item) && !slices.ContainsFunc(q.facts, func(f *noted) bool {
+			return !f.copy && slices.ContainsFunc(f.says, func(s saying) bool {
+				return s.policy == q.v.policy && s.purpose == q.purpose.name && slices.Contains(s.items, item)
+			})
+		})
+	})
+}
+
 // noAuthority says whether some policy knows the recipient as somebody else.
 func (q *query) noAuthority() bool {
 	return slices.ContainsFunc(q.m.order, func(p string) bool {
-		to := q.m.partyOf(q.m.inForce(p, q.at), q.recipient, q.at)
+		to := q.m.lastWord(p, q.recipient)
 		return to != nil && to.kind != "authority"
 	})
 }
@@ -170,7 +182,7 @@ func (q *query) noConsent() string {
 // whereToRecord finds the key that a disclosure falls under: that of the purpose's class, or, if the
 // member has none, that of their word on the purpose.
 func (m *model) whereToRecord(q *query, out *forecast) {
-	class := q.v.classFor(q.purpose, kindUnder(q.facts, q.v.policy))
+	class := q.v.classFor(q.purpose, kindUnder(q.l.facts, q.v.policy))
 	q.where = place{class: class}
 	if byReference(class) {
 		if q.ref == "" {

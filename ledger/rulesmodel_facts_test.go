@@ -78,6 +78,7 @@ type model struct {
 	order    []string              // policies, in the order of the register
 	people   []*person
 
+	changes     []partyChange   // of recipients, in the order in which they were posted
 	endedForAll map[string]bool // references of orders and events
 	tables      *tables
 }
@@ -304,9 +305,4 @@ func (v *version) looks() place {
 		return place{class: "*/access"}
 	}
 	return place{class: v.policy + "/" + v.access}
-}
-
-// partyOf is a recipient as it stands on the register under a version, or nil.
-func (m *model) partyOf(v *version, id string, at time.Time) *party {
-	return v.party(id)
 }

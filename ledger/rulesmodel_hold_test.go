@@ -127,17 +127,23 @@ func (m *model) forecastEventEnd(p *person, e *consent.EventEnd) *forecast {
 		return &forecast{refusals: []string{"unknown_member"}}
 	}
 	for _, l := range lives {
-		if dies := l.endedBy(e.Type, e.Reference); len(dies) > 0 {
-			f := &forecast{life: l, dies: dies}
-			for _, w := range dies {
-				if !l.heldUntil(w, m.now).IsZero() {
-					f.facts = append(f.facts, &noted{at: m.now, where: w, kind: "event_end"})
-				}
-			}
+		if f := m.endingOf(l, e); len(f.dies) > 0 {
 			return f
 		}
 	}
 	return &forecast{refusals: []string{"reference_unknown"}}
+}
+
+// endingOf says what the end of an order or event ends of a membership. Of what a hold keeps it is
+// recorded that it has ended.
+func (m *model) endingOf(l *life, e *consent.EventEnd) *forecast {
+	f := &forecast{life: l, dies: l.endedBy(e.Type, e.Reference)}
+	for _, w := range f.dies {
+		if !l.heldUntil(w, m.now).IsZero() {
+			f.facts = append(f.facts, &noted{at: m.now, where: w, kind: "event_end"})
+		}
+	}
+	return f
 }
 
 // endedBy lists the keys that the end of an order or event ends.

@@ -64,8 +64,9 @@ func reached(outcome string) bool {
 	return outcome == "sent" || outcome == "delivered" || outcome == "confirmed"
 }
 
-// dormant says whether a member sleeps at a time.
-func (m *model) dormant(facts []*noted, at time.Time) bool {
+// dormant says whether a member sleeps at a time. What was recorded shows it until it is destroyed.
+func (m *model) dormant(l *life, at time.Time) bool {
+	facts := slices.DeleteFunc(slices.Clone(l.facts), func(f *noted) bool { return f.at.After(at) })
 	since := m.sleepsFrom(facts, at)
 	return !since.IsZero() && !since.After(at)
 }

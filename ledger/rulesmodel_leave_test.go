@@ -152,7 +152,7 @@ func (m *model) withdraw(l *life, w *consent.Withdrawal, out *forecast) {
 			if len(says) == 0 {
 				continue
 			}
-			out.facts = append(out.facts, &noted{at: m.now, where: m.home(l, policy), kind: "withdrawal", policy: policy, version: v, says: says, asleep: m.dormant(l.asOf(m.now), m.now)})
+			out.facts = append(out.facts, &noted{at: m.now, where: m.home(l, policy), kind: "withdrawal", policy: policy, version: v, says: says, asleep: m.dormant(l, m.now)})
 			if v.evidence != "" {
 				out.facts = append(out.facts, &noted{at: m.now, where: place{class: policy + "/" + v.evidence}, kind: "withdrawal", copy: true, says: says})
 			}

@@ -202,6 +202,7 @@ func (r *run) release() {
 	// What has run out goes at once, or who has slept for too long; what is still due then is left
 	// to the sweep.
 	p, had := r.m.people[who], len(l.facts)
+	want.facts[0].index = a.Entries[0].Index
 	if x := r.m.restate(l, want); x != nil {
 		want.facts = append(want.facts, x)
 	}
@@ -225,7 +226,7 @@ func (r *run) release() {
 
 func (r *run) eventEnd() {
 	who := r.member()
-	e := &consent.EventEnd{Type: pick(r, consent.EventDelivered, consent.EventEnded), Member: r.ids[who], Reference: pick(r, references...), OccurredAt: r.m.now}
+	e := &consent.EventEnd{Type: pick(r, consent.EventDelivered, consent.EventEnded), Member: r.ids[who], Reference: pick(r, r.refs...), OccurredAt: r.m.now}
 	r.call(who, e.Type+" "+e.Reference, e, r.m.forecastEventEnd(r.m.people[who], e))
 }
 
@@ -236,7 +237,7 @@ func (r *run) look() {
 	ref, state, err := r.l.Lookup(r.t.Context(), writer, r.ids[who])
 	want := State("")
 	switch {
-	case p.living != nil && r.m.dormant(p.living.asOf(r.m.now), r.m.now):
+	case p.living != nil && r.m.dormant(p.living, r.m.now):
 		want = StateDormant
 	case p.living != nil:
 		want = StateActive
@@ -256,10 +257,52 @@ func (r *run) look() {
 		r.disagree("a look says %q, %v; the model %q", v.State, err, want)
 		return
 	}
-	p.apply(p.living, &forecast{facts: []*noted{{at: r.m.now, where: r.m.first(p.living).looks(), kind: "access"}}})
+	r.m.looked(p, p.living)
 	r.adopt(who)
 	r.compareKept(who)
 	if want == StateActive && v.Suspended != suspension(p.living.asOf(r.m.now)) {
 		r.disagree("the state says suspended: %v", v.Suspended)
+	}
+}
+
+// endForAll ends an order or event for everybody. The keys go beside everything else, and what comes
+// next here waits for that; sometimes the ledger is closed in between.
+func (r *run) endForAll() {
+	i := r.rand.IntN(len(r.refs))
+	e := &consent.EventEnd{Type: pick(r, consent.EventEnded, consent.EventEnded, consent.EventDelivered), Reference: r.refs[i], OccurredAt: r.m.now}
+	_, err := r.l.EndEvent(r.t.Context(), dpo, e)
+	r.say("%s %s for all: %s", e.Type, e.Reference, codeOf(err))
+	var want []string
+	if r.m.endedForAll[e.Type+e.Reference] {
+		want = []string{"reference_ended"}
+	}
+	if !r.agreeOn("end for all", err, want) || err != nil {
+		return
+	}
+	if r.chance(20) {
+		r.reopen()
+	}
+	for len(r.l.endings.unfinished()) > 0 {
+		time.Sleep(100 * time.Microsecond)
+	}
+	r.m.endedForAll[e.Type+e.Reference] = true
+	for who, p := range r.m.people {
+		lives := slices.Clone(p.ended)
+		if p.living != nil {
+			lives = append(lives, p.living)
+		}
+		for _, l := range lives {
+			f := r.m.endingOf(l, e)
+			r.m.putOff(l, f)
+			if x := r.m.restate(l, f); x != nil {
+				f.facts = append(f.facts, x)
+			}
+			p.apply(l, f)
+		}
+		r.adopt(who)
+		r.compareKept(who)
+	}
+	if r.chance(80) { // the shop goes on with references of its own
+		r.refs[i] += "+"
 	}
 }

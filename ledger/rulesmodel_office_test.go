@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"consentledger/ledger/consent"
@@ -11,11 +12,14 @@ import (
 // first policy of the register that they are under.
 func (m *model) homeOf(l *life) place { return m.home(l, m.first(l).policy) }
 
-// first is the version in force of the first policy of the register that a member is under.
+// first is the version in force of the first policy of the register under which anything of a member
+// is recorded.
 func (m *model) first(l *life) *version {
 	for _, p := range m.order {
-		if kindUnder(l.facts, p) != "" {
-			return m.inForce(p, m.now)
+		for w := range l.keys {
+			if strings.HasPrefix(w.class, p+"/") {
+				return m.inForce(p, m.now)
+			}
 		}
 	}
 	return nil
@@ -31,7 +35,7 @@ func (m *model) living(p *person) (*forecast, bool) {
 
 // awake refuses what a dormant member has to be reactivated for.
 func (m *model) awake(p *person, out *forecast) {
-	if m.dormant(p.living.asOf(m.now), m.now) {
+	if m.dormant(p.living, m.now) {
 		out.refuse("dormant")
 	}
 }
@@ -58,7 +62,7 @@ func (m *model) forecastReactivation(p *person) *forecast {
 	if !ok {
 		return out
 	}
-	if !m.dormant(p.living.asOf(m.now), m.now) {
+	if !m.dormant(p.living, m.now) {
 		out.refuse("not_dormant")
 		return out
 	}
@@ -103,7 +107,7 @@ func (m *model) forecastRequest(p *person, q *consent.Request) *forecast {
 		}
 	}
 	out.late = late(from, span{days: days})
-	out.facts = []*noted{{at: m.now, where: m.homeOf(p.living), kind: "request", about: q.Type, until: out.late, asleep: m.dormant(p.living.asOf(m.now), m.now)}}
+	out.facts = []*noted{{at: m.now, where: m.homeOf(p.living), kind: "request", about: q.Type, until: out.late, asleep: m.dormant(p.living, m.now)}}
 	return out
 }
 
@@ -197,7 +201,7 @@ func (m *model) forecastCorrection(p *person, c *consent.Correction) *forecast {
 	if len(out.refusals) > 0 {
 		return out
 	}
-	out.facts = []*noted{{at: m.now, where: m.home(p.living, policy), kind: "correction", policy: policy, items: items}}
+	out.facts = []*noted{{at: m.now, where: m.home(p.living, policy), kind: "correction", policy: policy, version: m.inForce(policy, m.now), items: items}}
 	if values {
 		out.facts = append(out.facts, &noted{at: m.now, where: place{class: "*/correction"}, kind: "correction_values"})
 	}
@@ -248,7 +252,7 @@ func (m *model) forecastOutcome(p *person, o *consent.CorrectionOutcome) *foreca
 	if len(out.refusals) > 0 {
 		return out
 	}
-	fact := &noted{at: m.now, where: m.home(p.living, about.policy), kind: "correction_outcome", id: o.Correction, outcome: o.Outcome}
+	fact := &noted{at: m.now, where: m.home(p.living, about.policy), kind: "correction_outcome", version: about.version, id: o.Correction, outcome: o.Outcome}
 	if o.Outcome == "corrected" {
 		for to, items := range wronged(p.living, about.items) {
 			out.notify = append(out.notify, notifyRow{to, items})

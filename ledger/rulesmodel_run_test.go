@@ -28,14 +28,17 @@ type run struct {
 	l    *Ledger
 	m    *model
 	ids  []consent.MemberID
+	refs []string // of orders and events
 	log  []string // of calls, for who has to find out
 	bad  string   // the disagreement, once there is one
 	kind string   // of the disagreement, so that a shorter run shows the same
 	rand *rand.Rand
+
+	judge *judge // nil, but where properties are judged
 }
 
 func newRun(t testing.TB) *run {
-	r := &run{t: t, w: newWorld(t), m: newModel(members)}
+	r := &run{t: t, w: newWorld(t), m: newModel(members), refs: []string{"r1", "r2", "r3"}}
 	var err error
 	if r.l, err = r.w.tryCreate(); err != nil {
 		t.Fatal(err)
@@ -45,13 +48,11 @@ func newRun(t testing.TB) *run {
 	}
 	r.m.now = r.w.clock.Now()
 	r.post(editions()[0], "2025-01-01", "2024-12-01")
-	r.post(clubEdition(), "2025-01-01", "2024-12-01")
+	r.post(club1(), "2025-01-01", "2024-12-01")
 	return r
 }
 
 const members = 4
-
-func clubEdition() *edition { return club1() }
 
 func (r *run) say(format string, args ...any) {
 	r.log = append(r.log, r.w.clock.Now().In(seoul).Format("2006-01-02 15:04:05 ")+fmt.Sprintf(format, args...))
@@ -66,66 +67,6 @@ func (r *run) disagree(format string, args ...any) {
 func (r *run) tick(d time.Duration) {
 	r.w.clock.Advance(d)
 	r.m.now = r.w.clock.Now()
-}
-
-// post puts an edition on the register.
-func (r *run) post(e *edition, date, announced string) {
-	text := strings.NewReplacer("VERSION", date, "ANNOUNCED", announced).Replace(e.yaml)
-	_, _, err := r.l.AddPolicy(r.t.Context(), admin, []byte(text))
-	want := r.m.postRefusals(e, date, announced)
-	r.say("post %s as of %s, announced %s: %s", e.name, date, announced, codeOf(err))
-	if !r.agreeOn("post", err, want) {
-		return
-	}
-	if err == nil {
-		r.m.addVersion(e, date)
-	}
-}
-
-func (m *model) postRefusals(e *edition, date, announced string) []string {
-	day, err := time.ParseInLocation(time.DateOnly, date, seoul)
-	if err != nil {
-		panic(err)
-	}
-	told, err := time.ParseInLocation(time.DateOnly, announced, seoul)
-	if err != nil {
-		panic(err)
-	}
-	if told.After(day) {
-		return []string{"invalid_value"}
-	}
-	have := m.versions[e.policy]
-	if len(have) == 0 {
-		return nil
-	}
-	last := have[len(have)-1]
-	var out []string
-	if last.id == date {
-		return []string{"policy_version_exists"}
-	}
-	if m.version(e.policy, date) != nil {
-		return []string{"policy_version_exists"}
-	}
-	if day.Before(last.from) {
-		return []string{"policy_version_not_newer"}
-	}
-	if posted := dayStart(m.now); posted.After(told) {
-		told = posted
-	}
-	// What is in force promises a notice, and so does what will be by then.
-	notice := max(last.notice, m.inForce(e.policy, m.now).notice)
-	if day.Before(told.AddDate(0, 0, notice)) {
-		out = append(out, "notice_too_short")
-	}
-	return out
-}
-
-func (m *model) addVersion(e *edition, date string) {
-	from, _ := time.ParseInLocation(time.DateOnly, date, seoul)
-	if m.versions[e.policy] == nil {
-		m.order = append(m.order, e.policy)
-	}
-	m.versions[e.policy] = append(m.versions[e.policy], &version{edition: e, id: date, from: from, posted: m.now})
 }
 
 func codeOf(err error) string {
@@ -157,6 +98,9 @@ func (r *run) agreeOn(what string, err error, want []string) bool {
 // call makes a call of one member and compares what it led to.
 func (r *run) call(who int, what string, c Call, f *forecast) *Answer {
 	a, err := r.l.Do(r.t.Context(), dpo, c)
+	if err == nil {
+		r.judge.took(r, who, c, a)
+	}
 	return r.compare(who, what, a, err, f)
 }
 
@@ -417,7 +361,8 @@ func (r *run) records(who int) (out []*keyring.Member) {
 func (r *run) play(steps []step) int {
 	for i, s := range steps {
 		r.rand = rand.New(rand.NewPCG(s.seed, uint64(s.kind)))
-		kinds[s.kind%len(kinds)].do(r)
+		k := kinds[s.kind%len(kinds)]
+		r.judge.around(r, k.name, func() { k.do(r) })
 		if r.bad != "" {
 			return i
 		}
@@ -448,9 +393,9 @@ func makeSteps(seed uint64, n int) []step {
 }
 
 // shrink takes steps out of a run that ends in a disagreement, as long as it still ends in one.
-func shrink(t testing.TB, steps []step) ([]step, *run) {
+func shrink(t testing.TB, start func() *run, steps []step) ([]step, *run) {
 	try := func(s []step) (*run, int) {
-		r := newRun(t)
+		r := start()
 		defer r.close()
 		n := r.play(s)
 		return r, n
@@ -496,7 +441,7 @@ func TestTheLedgerAnswersAsAModelOfTheRulesDoes(t *testing.T) {
 		r.close()
 		if r.bad != "" {
 			full := r.bad
-			fewer, short := shrink(t, steps)
+			fewer, short := shrink(t, func() *run { return newRun(t) }, steps)
 			t.Fatalf("seed %d, step %d: %s\n\nThe shortest run found, of %d steps:\n%s\n%s", seed, n, full, len(fewer), strings.Join(short.log, "\n"), short.bad)
 		}
 	}
