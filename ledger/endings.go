@@ -160,7 +160,7 @@ func (l *Ledger) EndEvent(ctx context.Context, who Caller, e *consent.EventEnd) 
 	if !l.endings.begin(h) {
 		return nil, errReferenceEnded
 	}
-	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventEnded, Hash: h[:]}, nil, nil)
+	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventEnded, Hash: h[:]}, nil, nil, nil)
 	var a *Answer
 	if err == nil {
 		a, err = p.Wait(context.WithoutCancel(ctx))
@@ -223,7 +223,7 @@ func (l *Ledger) finishEnding(ctx context.Context, h endingHash) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventDone, Hash: h[:]}, nil, nil)
+	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventDone, Hash: h[:]}, nil, nil, nil)
 	if err != nil {
 		return err
 	}

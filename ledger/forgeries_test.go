@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -263,7 +264,7 @@ func TestAnAnonymisedDisclosureThatAnOperatorForgedIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := s.l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil)
+		p, err := s.l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,5 +279,41 @@ func TestAnAnonymisedDisclosureThatAnOperatorForgedIsFound(t *testing.T) {
 		case c.code != "" && (len(r.Findings) != 1 || r.Findings[0].Kind != c.code || r.Findings[0].Index != int64(a.Entries[0].Index) || !r.Findings[0].Rules):
 			t.Errorf("%s: %+v", c.what, r.Findings)
 		}
+	}
+}
+
+// A disclosure is checked when it is asked for and recorded when its group is written. If a machine
+// sleeps in between, what was allowed may no longer be.
+func TestADisclosureThatWaitedForLongIsNotRecordedUnderOtherRules(t *testing.T) {
+	waited := func(what string, wait time.Duration, recorded bool) {
+		t.Helper()
+		s := newForgeryScene(t)
+		next := strings.NewReplacer(`version: "2025-01-01"`, `version: "2025-03-02"`, `announced: "2024-12-01"`, `announced: "2025-03-01"`,
+			"  brand: {name: Brand,", "  old-brand: {name: Brand,").Replace(forgeryPolicy)
+		if _, _, err := s.l.AddPolicy(t.Context(), admin, []byte(next)); err != nil {
+			t.Fatal(err)
+		}
+		s.later(time.Date(2025, 3, 1, 14, 58, 0, 0, time.UTC).Sub(s.w.clock.Now())) // two minutes before midnight in Seoul
+		d := &consent.Disclosure{Recipient: "brand", Purpose: "offers", Items: []string{"email"}, OccurredAt: s.w.clock.Now()}
+		if what == "anonymised" {
+			d.Form, d.Basis = "anonymised", "statistics"
+		} else {
+			d.Member = memberID(t, s.id)
+		}
+		s.l.gate.Lock()
+		p, err := s.l.Submit(t.Context(), writer, d)
+		s.later(wait)
+		s.l.gate.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(t.Context()); (err == nil) != recorded || err != nil && !errors.Is(err, ErrBusy) {
+			t.Errorf("%s, %v later: %v", what, wait, err)
+		}
+		verifyAll(t, s.l)
+	}
+	for _, what := range []string{"a member's", "anonymised"} {
+		waited(what, 4*time.Minute, true)
+		waited(what, 20*time.Minute, false)
 	}
 }

@@ -95,7 +95,7 @@ func (l *Ledger) submitNotice(ctx context.Context, who Caller, n *consent.Notice
 		Kind: kindNotice, ID: id, Notice: n.Kind, Destruction: n.Destruction, Recipient: n.Recipient, Channel: n.Channel,
 		SentAtMs: unixMilli(n.SentAt), DueAtMs: unixMilli(n.DueAt), Outcome: n.Outcome, Reason: n.Reason, By: who.KeyID,
 	}
-	return l.submitOwn(topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) })
+	return l.submitOwn(topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) }, nil)
 }
 
 func unixMilli(t time.Time) int64 {
@@ -129,8 +129,8 @@ func (l *Ledger) isDestruction(index uint64) error {
 }
 
 // submitOwn queues an entry of one of the ledger's own topics. durable is called once it is, before
-// anybody is answered.
-func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable func()) (*Pending, error) {
+// anybody is answered; dated, if not nil, is asked before that with the time that it will have.
+func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable func(), dated func(time.Time) error) (*Pending, error) {
 	if err := l.Health(); err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable
 	if err != nil {
 		return nil, err
 	}
-	s := &submission{pending: newPending(), system: []systemDraft{{topic, topic[len("t/"):], raw}}, durable: durable}
+	s := &submission{pending: newPending(), system: []systemDraft{{topic, topic[len("t/"):], raw}}, durable: durable, dated: dated}
 	if answer != nil {
 		answer(&s.pending.answer)
 	}
@@ -152,7 +152,8 @@ func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable
 // submitAnonymised records a disclosure of data that identifies nobody. It is of no member, so it
 // lies with the ledger's own entries.
 func (l *Ledger) submitAnonymised(d *consent.Disclosure) (*Pending, error) {
-	e, err := l.register.Load().PlanAnonymised(d, l.now())
+	now := l.now()
+	e, err := l.register.Load().PlanAnonymised(d, now)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (l *Ledger) submitAnonymised(d *consent.Disclosure) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil)
+	return l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, soonAfter(now))
 }
 
 // eventBody is an event without a member.

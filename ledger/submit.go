@@ -24,22 +24,27 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 	if !who.May(actionOf(call)) {
 		return nil, ErrForbidden
 	}
-	reg := l.register.Load()
+	reg := l.register.Load // asked when the member's turn has come
 	switch c := call.(type) {
 	case *consent.Consent:
 		s := submitting{id: c.Member, enrol: c.Enrol, cause: causePurposeWithdrawal}
-		if c.Reference != "" {
-			s.dated = func(time.Time) error { return l.endings.refuse(l, c.Reference) }
+		var checked time.Time
+		s.dated = func(at time.Time) error {
+			if err := soonAfter(checked)(at); err != nil {
+				return err
+			}
+			return l.endings.refuse(l, c.Reference)
 		}
 		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
+			checked = now
 			if err := l.endings.refuse(l, c.Reference); err != nil {
 				return nil, err
 			}
-			return reg.PlanConsent(m.fold, m.states(), c, now)
+			return reg().PlanConsent(m.fold, m.states(), c, now)
 		})
 	case *consent.Withdrawal:
 		return l.submit(ctx, submitting{id: c.Member, cause: causeOf(c)}, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanWithdrawal(m.fold, m.states(), c, now)
+			return reg().PlanWithdrawal(m.fold, m.states(), c, now)
 		})
 	case *consent.Correction:
 		id, err := l.randomID("cor_")
@@ -48,12 +53,12 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 		}
 		s := submitting{id: c.Member, cause: causeCorrection, answer: func(a *Answer) { a.Correction = id }}
 		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanCorrection(m.fold, m.states(), c, id, now)
+			return reg().PlanCorrection(m.fold, m.states(), c, id, now)
 		})
 	case *consent.CorrectionOutcome:
 		s := submitting{id: c.Member, cause: causeCorrection, answer: func(a *Answer) { a.Correction = c.Correction }}
 		return l.submit(ctx, s, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanOutcome(m.fold, m.states(), c, now)
+			return reg().PlanOutcome(m.fold, m.states(), c, now)
 		})
 	case *consent.Disclosure:
 		if c.Form == consent.FormAnonymised {
@@ -62,15 +67,15 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 		return l.submitDisclosure(ctx, c)
 	case *consent.Activity:
 		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanActivity(m.fold, m.states(), c, now)
+			return reg().PlanActivity(m.fold, m.states(), c, now)
 		})
 	case *consent.Reactivation:
 		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanReactivation(m.fold, m.states(), c, now)
+			return reg().PlanReactivation(m.fold, m.states(), c, now)
 		})
 	case *consent.Signal:
 		return l.submit(ctx, submitting{id: c.Member, cause: causeExpiry}, func(m *member, now time.Time) (*consent.Plan, error) {
-			return reg.PlanSignal(m.fold, m.states(), c, now)
+			return reg().PlanSignal(m.fold, m.states(), c, now)
 		})
 	case *consent.Request:
 		return l.submitRequest(ctx, c)
@@ -199,10 +204,21 @@ func (l *Ledger) submitDisclosure(ctx context.Context, d *consent.Disclosure) (*
 			return l.register.Load().PlanDisclosure(m.fold, m.states(), d, now)
 		})
 		if err == nil {
-			s.member, s.apart = m, is != m
+			s.member, s.apart, s.dated = m, is != m, soonAfter(now)
 		}
 		return s, err
 	})
+}
+
+// soonAfter turns away what is written so long after it was checked that the rules may be others by
+// then: the machine slept, or its clock jumped. The caller may try again, and is asked anew.
+func soonAfter(checked time.Time) func(time.Time) error {
+	return func(at time.Time) error {
+		if at.Sub(checked) >= consent.AuditSlack {
+			return ErrBusy
+		}
+		return nil
+	}
 }
 
 func (l *Ledger) planned(m *member, c submitting, ch change, now time.Time, plan planner) (*submission, error) {

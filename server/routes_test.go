@@ -290,6 +290,7 @@ func TestErrorsOfTheLedgerAreToldForWhatTheyAre(t *testing.T) {
 		{&double{submitErr: http.ErrBodyNotAllowed}, 500, "internal_error"},
 		{&double{waitErr: ledger.ErrUncertain}, 500, "outcome_unknown"},
 		{&double{waitErr: ledger.ErrReadOnly}, 503, "read_only"},
+		{&double{waitErr: ledger.ErrBusy}, 503, "busy"},
 		{&double{waitErr: http.ErrBodyNotAllowed}, 500, "outcome_unknown"},
 		{&double{panics: true}, 500, "outcome_unknown"},
 	} {

@@ -14,10 +14,10 @@ type AuditFinding struct {
 	Code, What string
 }
 
-// auditSlack is how much earlier than its entry's time a call may have been
-// checked: it waits for its commit. What took effect in between does not count
-// against it.
-const auditSlack = 5 * time.Minute
+// AuditSlack is how much earlier than its entry's time a call may have been
+// checked, which waits for its commit; the ledger records none that waited
+// longer. What took effect in between does not count against it.
+const AuditSlack = 5 * time.Minute
 
 // Audit holds every disclosure among the entries of one member, in the order of
 // their indexes, to what the rules said when it was recorded. ended says that
@@ -112,7 +112,7 @@ func (a *auditor) disclosure(m *MemberEntry) (no *AuditFinding, doubt bool) {
 func (r *Register) justBefore(at time.Time) []time.Time {
 	var list []time.Time
 	add := func(t time.Time) {
-		if before := t.Add(-time.Millisecond); !t.After(at) && t.After(at.Add(-auditSlack)) && !slices.Contains(list, before) {
+		if before := t.Add(-time.Millisecond); !t.After(at) && t.After(at.Add(-AuditSlack)) && !slices.Contains(list, before) {
 			list = append(list, before)
 		}
 	}
