@@ -150,19 +150,25 @@ func (l *Ledger) Breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, 
 		}
 		return l.breachOf(ctx, who, lk, q, slots, emit)
 	}
-	for from := uint64(0); ; {
+	end := l.nextSlot.Load() // who comes while it runs is not waited for
+	for from := uint64(0); from < end; {
 		slots, err := l.keys.Slots(from, sweepBatch)
 		if err != nil {
 			return l.damaged(err)
 		}
+		whole := len(slots) == sweepBatch
+		for len(slots) > 0 && slots[len(slots)-1].Number >= end {
+			slots = slots[:len(slots)-1]
+		}
 		if err := l.breachOf(ctx, who, lk, q, slots, emit); err != nil {
 			return err
 		}
-		if len(slots) < sweepBatch {
+		if !whole || len(slots) == 0 {
 			return nil
 		}
 		from = slots[len(slots)-1].Number + 1
 	}
+	return nil
 }
 
 func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk, slots []keyring.Slot, emit func(BreachRow) error) error {
