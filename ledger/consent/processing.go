@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A ProcessingRow is one purpose of the register of processing (GDPR 30; PIPA
@@ -193,6 +194,7 @@ var processingColumns = []struct {
 // WriteProcessingCSV writes the register of processing as CSV (RFC 4180) with a
 // line of names. Whoever opens it in a spreadsheet must not run what a policy
 // says as a formula: a cell that begins like one has an apostrophe before it.
+// Some spreadsheets take the wide forms of those signs for them, too.
 func WriteProcessingCSV(w io.Writer, rows []ProcessingRow) error {
 	c := csv.NewWriter(w)
 	c.UseCRLF = true
@@ -219,7 +221,7 @@ func WriteProcessingCSV(w io.Writer, rows []ProcessingRow) error {
 }
 
 func unformula(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + cell
 	}
 	return cell

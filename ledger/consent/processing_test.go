@@ -90,7 +90,7 @@ func TestTheRegisterOfProcessingIsACSVThatNoSpreadsheetRuns(t *testing.T) {
 		"name: Shop,", `name: "=cmd|' /C calc'!A0", contact: "@SUM(1)", officer: {name: "+1", contact: "-1"},`,
 		"{en: Membership}", `{en: "\tMember, \"ship\"\nand more"}`,
 		"name: Brand,", `name: "=HYPERLINK(1)", country: US,`,
-		"basis: tax law", `basis: "=tax"`,
+		"basis: tax law", `basis: "\n=tax"`, "member_kinds: [member, buyer]\n", "member_kinds: [member, buyer]\njurisdictions: [＝1+1, KR]\n",
 	).Replace(small)
 	var b bytes.Buffer
 	if err := consent.WriteProcessingCSV(&b, register(t, []byte(src)).Processing(noon)); err != nil {
@@ -105,7 +105,7 @@ func TestTheRegisterOfProcessingIsACSVThatNoSpreadsheetRuns(t *testing.T) {
 		column[name] = lines[1][i]
 	}
 	for name, want := range map[string]string{
-		"controller": "'=cmd|' /C calc'!A0", "contact": "'@SUM(1)", "officer": "'+1, -1", "retention_law": "'=tax",
+		"controller": "'=cmd|' /C calc'!A0", "contact": "'@SUM(1)", "officer": "'+1, -1", "retention_law": "'\n=tax", "jurisdictions": "'＝1+1; KR",
 		"title": "en: \tMember, \"ship\"\nand more", "items_mandatory": "email", "items_optional": "name",
 		"retention": "membership (member): until withdrawal; bought (buyer): 5y from withdrawal", "version": "2025-01-01",
 		"disclosed_without_consent": "court: PIPA 18",
@@ -116,7 +116,7 @@ func TestTheRegisterOfProcessingIsACSVThatNoSpreadsheetRuns(t *testing.T) {
 	}
 	for _, line := range lines {
 		for _, cell := range line {
-			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r") {
+			if cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(cell)[0]) {
 				t.Errorf("a spreadsheet may run %q", cell)
 			}
 		}
