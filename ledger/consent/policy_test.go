@@ -253,6 +253,18 @@ func TestAFileThatWouldTakeTooLongIsRefused(t *testing.T) {
 	}
 }
 
+// What is wrong with the YAML is said in the library's words, and some of those
+// quote the file.
+func TestASyntaxErrorRepeatsNothingOfTheFile(t *testing.T) {
+	for _, in := range []string{"policy: |plant\n  x\n", "%YAML plant\n---\npolicy: x\n", "policy: !!plant\n", "policy: \"\\xplant\"\n", "policy: [plant\n", "plant: plant: plant\n"} {
+		_, err := consent.ParsePolicy([]byte(in))
+		var r *consent.Refusal
+		if !errors.As(err, &r) || strings.Contains(r.Message, "plant") || strings.Contains(r.In("ko"), "plant") {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
 func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add(policies.Haim())

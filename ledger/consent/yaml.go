@@ -142,7 +142,8 @@ var errNotYAML = errors.New("the file is not YAML")
 func (d *decoder) syntax(err error) {
 	var syn *yaml.SyntaxError
 	if errors.As(err, &syn) && syn.Token != nil {
-		d.failAtf(syn.Token.Position, "policy_syntax", "", "not YAML: %s", strings.ToValidUTF8(syn.Message[:min(len(syn.Message), 120)], ""))
+		words, _, _ := strings.Cut(syn.Message, `"`) // what the library quotes is the file's
+		d.failAtf(syn.Token.Position, "policy_syntax", "", "not YAML: %s", strings.ToValidUTF8(strings.TrimRight(words[:min(len(words), 120)], ": "), ""))
 		return
 	}
 	d.fail("policy_syntax", "", "the file is not YAML")
