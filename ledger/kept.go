@@ -12,7 +12,7 @@ import (
 type KeptData struct {
 	State   State      // withdrawn or dormant
 	Class   string     // the retention class that is the ground
-	Basis   string     // the law that it cites; empty for what lives until an event
+	Basis   string     // the law, or the hold, that keeps it; empty for what lives until an event
 	Until   *time.Time // nil where an event decides
 	Entries []HistoryRow
 	Holds   []consent.HoldView // that keep the class
@@ -63,17 +63,20 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		out.Holds = slices.DeleteFunc(m.fold.Holds(now), func(h consent.HoldView) bool {
 			return !slices.Contains(h.Classes, string(class))
 		})
-		for i, k := range m.keys {
-			if k.name.Class != class {
+		open := false // an event decides of one of its keys
+		for _, k := range m.states() {
+			if k.Class != class {
 				continue
 			}
-			rule, _ := reg.Rule(k.name.Class)
-			out.Basis = rule.Basis
-			if due := m.rec.Keys[i].DueAt(); due != 0 {
-				if at := unixTime(due).UTC(); out.Until == nil || at.After(*out.Until) {
-					out.Until = &at
-				}
+			until, basis := reg.KeptUntil(m.fold, k, now)
+			out.Basis, open = basis, open || until == nil
+			if until != nil && (out.Until == nil || until.After(*out.Until)) {
+				at := until.UTC()
+				out.Until = &at
 			}
+		}
+		if open {
+			out.Until = nil
 		}
 		for _, e := range slices.Backward(all) {
 			if e.key.Class == class {
