@@ -62,7 +62,7 @@ var consentChecks = []struct {
 	}},
 	{"under_age", func(a *consentAsked) bool { return a.minor() && !a.v.guardian }},
 	{"guardian_required", func(a *consentAsked) bool {
-		return a.c.Guardian == nil && (a.minor() && a.v.guardian || a.guarded() && a.c.BirthDate == nil)
+		return a.c.Guardian == nil && (a.minor() && a.v.guardian || a.guarded() && !a.saysNo() && a.c.BirthDate == nil)
 	}},
 	{"guardian_not_accepted", func(a *consentAsked) bool { return a.c.Guardian != nil && !a.v.guardian }},
 	{"unknown_purpose", func(a *consentAsked) bool { return slices.Contains(a.terms, nil) }},
@@ -137,14 +137,23 @@ func twice[T any](list []T, key func(T) string) bool {
 }
 
 // needsAge says whether an age has to be stated: with the first consent under a policy, and each time
-// by who came with a guardian.
+// by who came with a guardian and says yes to something.
 func (a *consentAsked) needsAge() bool {
 	if a.v.minAge == 0 {
 		return false
 	}
-	return a.guarded() || !slices.ContainsFunc(a.life.list(), func(f *noted) bool {
+	return a.guarded() && !a.saysNo() || !a.statedAge()
+}
+
+func (a *consentAsked) statedAge() bool {
+	return slices.ContainsFunc(a.life.list(), func(f *noted) bool {
 		return f.aged != "" && !f.copy && f.policy == a.v.policy
 	})
+}
+
+// saysNo says whether a member who is under the policy already says yes to nothing, which a child may alone.
+func (a *consentAsked) saysNo() bool {
+	return a.statedAge() && !slices.ContainsFunc(a.c.Decisions, func(d consent.Decision) bool { return d.Granted && !d.Ask })
 }
 
 // guarded says whether the member was too young to consent alone when the age was last stated.
@@ -290,7 +299,7 @@ func (a *consentAsked) aged() string {
 		return "guardian"
 	case a.c.BirthDate != nil:
 		return "birth date"
-	case a.c.MinimumAgeConfirmed:
+	case a.c.MinimumAgeConfirmed && !(a.guarded() && a.saysNo()):
 		return "confirmed"
 	}
 	return ""

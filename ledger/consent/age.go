@@ -1,6 +1,9 @@
 package consent
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An ageState is what was last said of the member's age under a policy, by a
 // guardian or otherwise.
@@ -95,6 +98,9 @@ func (r *Register) consentAge(f *Fold, p *Policy, c *Consent, now time.Time, e *
 	case c.Guardian != nil:
 		e.Age = AgeByGuardian
 	case r.guarded(f, p):
+		if r.aged(f, p) && !slices.ContainsFunc(c.Decisions, func(d Decision) bool { return d.Granted && !d.Ask }) {
+			return nil // nobody's leave is needed to say no
+		}
 		// A tick does not make a child older; a date of birth can show it.
 		return invalid("guardian_required", "guardian", "the member enrolled with a guardian's consent; send guardian, or birth_date if the member is old enough now")
 	case c.MinimumAgeConfirmed:
