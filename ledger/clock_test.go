@@ -109,3 +109,18 @@ func TestASweepThatOnlySetsClocksIsNotDamage(t *testing.T) {
 	}
 	verifyAll(t, l)
 }
+
+func TestAClockThatLeapsForAMomentTurnsAwayWhoIsUnderWayAndNobodyElse(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	mustDo(t, l, enrolment(t, "a@shop.example", w))
+	heldCommit(l, w, 72*time.Hour, func() {
+		if _, err := l.Do(t.Context(), writer, order(t, "a@shop.example", "o", w)); err == nil {
+			t.Error("control: the clock leapt three days, and the call was recorded")
+		}
+	})
+	w.clock.Advance(-72 * time.Hour)
+	mustDo(t, l, order(t, "a@shop.example", "o", w))
+	verifyAll(t, l)
+}

@@ -271,15 +271,17 @@ func (c *committer) run(group []*submission) *rotation {
 // The time is never before a call was sealed, and never before the newest entry: a clock that was
 // set back changes nothing. An entry is sealed under the key of its day, and readers look for the
 // day of its time and the one before; so a call that was sealed earlier than that (the machine
-// slept) is not recorded, and its caller may try again.
+// slept) is not recorded, and its caller may try again. If that is so of all of them, the time is
+// not kept: the clock may have leapt for a moment, and whoever comes next is sealed by what is
+// recorded.
 func (c *committer) date(group []*submission) []*submission {
-	c.recordedAt = max(c.recordedAt, c.l.o.Clock().UnixMilli())
+	recordedAt := max(c.recordedAt, c.l.o.Clock().UnixMilli())
 	for _, s := range group {
 		if !s.at.IsZero() {
-			c.recordedAt = max(c.recordedAt, s.at.UnixMilli())
+			recordedAt = max(recordedAt, s.at.UnixMilli())
 		}
 	}
-	at := time.UnixMilli(c.recordedAt)
+	at := time.UnixMilli(recordedAt)
 	reg := c.l.register.Load()
 	now := group[:0:0]
 	for _, s := range group {
@@ -295,6 +297,9 @@ func (c *committer) date(group []*submission) []*submission {
 			continue
 		}
 		now = append(now, s)
+	}
+	if len(now) > 0 {
+		c.recordedAt = recordedAt
 	}
 	return now
 }
