@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"consentledger/ledger/consent"
 )
 
 // heldCommit keeps the commit loop from beginning a group until f has sealed its call, turns the
@@ -122,5 +124,30 @@ func TestAClockThatLeapsForAMomentTurnsAwayWhoIsUnderWayAndNobodyElse(t *testing
 	})
 	w.clock.Advance(-72 * time.Hour)
 	mustDo(t, l, order(t, "a@shop.example", "o", w))
+	verifyAll(t, l)
+}
+
+func TestTheEndOfAnEventReachesEverybodyThoughTheClockLeapsAllTheTime(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	for i := range 20 {
+		mustDo(t, l, enrolment(t, memberName(i), w))
+		mustDo(t, l, order(t, memberName(i), "parcel", w))
+	}
+	l.o.Clock = func() time.Time { w.clock.Advance(6 * time.Minute); return w.clock.Now() }
+	if _, err := l.EndEvent(t.Context(), writer, &consent.EventEnd{Type: consent.EventDelivered, Reference: "parcel", OccurredAt: w.clock.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); len(l.endings.unfinished()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the end is not brought to its end")
+		}
+	}
+	for i := range 20 {
+		if d := decide(t, l, memberName(i), "delivery"); d.Allowed {
+			t.Errorf("member %d: the end of the event is on record as done, and the key is there", i)
+		}
+	}
 	verifyAll(t, l)
 }

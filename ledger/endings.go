@@ -212,9 +212,10 @@ func (l *Ledger) finishEnding(ctx context.Context, h endingHash) error {
 			if e == nil {
 				return nil, errNothing // somebody was faster
 			}
+			e.OccurredAt = now
 			s, err := l.planEventEnd(m, e, now)
 			var refusal *consent.Refusal
-			if errors.As(err, &refusal) {
+			if errors.As(err, &refusal) && refusal.Code == "reference_unknown" {
 				err = errNothing // it has ended, and is only held
 			}
 			return s, err
@@ -265,7 +266,8 @@ func (l *Ledger) endedKey(h endingHash, rec *keyring.Member) *consent.EventEnd {
 	return nil
 }
 
-// endedBy returns the event that a hash stands for, if it is that of a key's reference.
+// endedBy returns the event that a hash stands for, if it is that of a key's reference. When it
+// ended is the caller's to say.
 func (l *Ledger) endedBy(h endingHash, class consent.ClassID, reference string) *consent.EventEnd {
 	rule, ok := l.register.Load().Rule(class)
 	if !ok || reference == "" {
@@ -281,7 +283,7 @@ func (l *Ledger) endedBy(h endingHash, class consent.ClassID, reference string) 
 	if kind == "" || l.endingHash(kind, reference) != h {
 		return nil
 	}
-	return &consent.EventEnd{Type: kind, Reference: reference, OccurredAt: l.now()}
+	return &consent.EventEnd{Type: kind, Reference: reference}
 }
 
 // loadTopics folds the ledger's own entries that the work goes on from: notices and endings.
