@@ -144,7 +144,8 @@ func (l *Ledger) Breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, 
 			if err != nil {
 				return l.damaged(err)
 			}
-			if rec != nil {
+			// Whoever is named twice is one person, looked at once.
+			if rec != nil && !slices.ContainsFunc(slots, func(s keyring.Slot) bool { return s.Number == slot }) {
 				slots = append(slots, keyring.Slot{Number: slot, Member: rec})
 			}
 		}
