@@ -46,7 +46,7 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		class, err = m.ground(ground)
 		return err
 	}
-	lk.What = "kept:" + ground
+	lk.What = consent.LookKept + ground
 	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
 	if err != nil {
 		return out, err

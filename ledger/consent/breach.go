@@ -3,6 +3,7 @@ package consent
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,10 @@ func (q *BreachQuery) leaked(f *Fold, m *MemberEntry) []string {
 		}
 	case KindAccess:
 		if q.Recipient == "" && q.in(m.RecordedAt) {
-			return f.grantedItems()
+			if class, apart := strings.CutPrefix(e.What, LookKept); apart {
+				return f.grantedItems(func(c ClassID) bool { return c.Name() == class || string(c) == class })
+			}
+			return f.grantedItems(func(ClassID) bool { return true })
 		}
 	}
 	return nil
@@ -65,11 +69,19 @@ func (q *BreachQuery) in(t time.Time) bool {
 	return (q.From.IsZero() || !t.Before(q.From)) && (q.To.IsZero() || !t.After(q.To))
 }
 
-// grantedItems returns the items of every yes that stands, for each order or
-// event by itself: a later yes to less about another order takes nothing back.
-func (f *Fold) grantedItems() []string {
+// LookKept begins what was looked at where it was what one class keeps apart; the
+// class's name follows.
+const LookKept = "kept:"
+
+// grantedItems returns the items of every yes that stands in some classes, for
+// each order or event by itself: a later yes to less about another order takes
+// nothing back.
+func (f *Fold) grantedItems(in func(ClassID) bool) []string {
 	var items []string
 	for i := range f.keys {
+		if !in(f.keys[i].key.Class) {
+			continue
+		}
 		for j := range f.keys[i].decided {
 			if w := &f.keys[i].decided[j]; w.decision == stateGranted {
 				items = append(items, w.items...)

@@ -174,6 +174,23 @@ func TestALeakedLookSeesTheItemsOfEveryOrder(t *testing.T) {
 	b.leak(t, consent.BreachQuery{}, []string{"address", "name", "telephone"}, b.newest())
 }
 
+func TestALeakedLookAtWhatIsKeptApartSawOneClass(t *testing.T) {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership"), grant("order"), grant("payment")), noon))
+	ok(t)(b.withdraw(&consent.Withdrawal{Membership: true}, noon.Add(time.Hour)))
+	for _, ground := range []string{"payment", "haim/payment"} {
+		look := looked()
+		look.What = consent.LookKept + ground
+		ok(t)(b.look(look, noon.Add(2*time.Hour)))
+	}
+	seen := b.newest()
+	b.leak(t, consent.BreachQuery{}, []string{"name", "payment_record"}, seen-1, seen)
+
+	// The control: an ordinary look would have shown everything.
+	ok(t)(b.look(looked(), noon.Add(3*time.Hour)))
+	b.leak(t, consent.BreachQuery{From: noon.Add(3 * time.Hour)}, []string{"email", "name", "order_record", "payment_record", "user_id"}, b.newest())
+}
+
 func TestAPseudonymisedDisclosureCountsAndAnAnonymisedOneIsAboutNobody(t *testing.T) {
 	b := shared(t)
 	d := given("partner-brand", "partner_offers", noon, "email")
