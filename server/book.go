@@ -25,6 +25,8 @@ type book interface {
 	ReleaseHold(ctx context.Context, who ledger.Caller, ref ledger.Ref, id string) (*ledger.Answer, error)
 	WithdrawRef(ctx context.Context, who ledger.Caller, ref ledger.Ref, w *consent.Withdrawal) (*ledger.Answer, error)
 	Kept(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, ground string) (ledger.KeptData, error)
+	Notices(who ledger.Caller, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
+	Anonymised(who ledger.Caller, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
 	Due(ctx context.Context, who ledger.Caller, look ledger.Look, within time.Duration) ([]ledger.DueRow, bool, error)
 	Breach(ctx context.Context, who ledger.Caller, look ledger.Look, q *ledger.BreachAsk, emit func(ledger.BreachRow) error) error
 	Rules() *consent.Register

@@ -140,6 +140,14 @@ func (d *double) History(_ context.Context, who ledger.Caller, _ ledger.Ref, loo
 	return rows, next, d.look(who, look)
 }
 
+func (d *double) Notices(who ledger.Caller, before uint64, limit int) ([]ledger.HistoryRow, uint64, error) {
+	return []ledger.HistoryRow{{Index: before + uint64(limit), Class: "notices", Event: consent.Event{Kind: consent.KindNotice}}}, 7, d.reach(who)
+}
+
+func (d *double) Anonymised(who ledger.Caller, before uint64, limit int) ([]ledger.HistoryRow, uint64, error) {
+	return []ledger.HistoryRow{{Index: before + uint64(limit), Class: "statistics", Event: consent.Event{Kind: consent.KindDisclosure}}}, 0, d.reach(who)
+}
+
 func (d *double) Entry(_ context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error) {
 	if index >= 10 {
 		return ledger.EntryProof{}, ledger.ErrUnknownEntry

@@ -81,6 +81,23 @@ func getKept(x *exchange) *problem {
 	})
 }
 
+// getNotices shows the notices of no member, and getAnonymised the disclosures: no look at anybody.
+func getNotices(x *exchange) *problem { return x.ownPage(x.s.book.Notices) }
+
+func getAnonymised(x *exchange) *problem { return x.ownPage(x.s.book.Anonymised) }
+
+func (x *exchange) ownPage(read func(ledger.Caller, uint64, int) ([]ledger.HistoryRow, uint64, error)) *problem {
+	before, limit, p := x.cut()
+	if p != nil {
+		return p
+	}
+	rows, next, err := read(x.caller, before, limit)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	return x.answerPage(rows, next)
+}
+
 func getDue(x *exchange) *problem {
 	ahead, p := within(x.r.URL.Query().Get("within"), x.s.now())
 	if p != nil {

@@ -50,6 +50,11 @@ func TestTheOfficersWorkOverHTTP(t *testing.T) {
 	if !strings.HasPrefix(told.Notice, "ntc_") || told.Notice == all.Notice || len(told.Entries) != 1 || len(all.Entries) != 1 {
 		t.Fatalf("%+v %+v", told, all)
 	}
+	own := must[api.History](s, 200, d, "GET", "/v1/notices?limit=10", "")
+	if len(own.Entries) != 1 || own.Entries[0].Index != all.Entries[0].Index || own.Next != "" {
+		t.Fatalf("%+v", own)
+	}
+	s.refused(400, "invalid_parameter", d, "GET", "/v1/notices?limit=501", "")
 	s.refused(422, "invalid_notice_kind", d, "POST", "/v1/notices", `{"kind":"greeting","outcome":"sent",`+sent+`}`)
 
 	// Cookies, a browser's signal, a visit.

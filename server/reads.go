@@ -49,24 +49,41 @@ const (
 	maxHistoryRows = 500
 )
 
-func getHistory(x *exchange) *problem {
-	var before uint64
-	limit := historyRows
-	if x.r.URL.RawQuery != "" {
-		q := x.r.URL.Query()
+// cut reads which page of a list is asked for: the entries before an index, 0 for the newest.
+func (x *exchange) cut() (before uint64, limit int, p *problem) {
+	limit = historyRows
+	if x.r.URL.RawQuery == "" {
+		return before, limit, nil
+	}
+	q := x.r.URL.Query()
+	if q.Has("cursor") {
 		var err error
-		if q.Has("cursor") {
-			if before, err = decimal(q.Get("cursor")); err != nil || before == 0 {
-				return newProblem("invalid_parameter", "cursor", "Send the `next` of the page before as it is.")
-			}
+		if before, err = decimal(q.Get("cursor")); err != nil || before == 0 {
+			return 0, 0, newProblem("invalid_parameter", "cursor", "Send the `next` of the page before as it is.")
 		}
-		if q.Has("limit") {
-			n, err := decimal(q.Get("limit"))
-			if err != nil || n < 1 || n > maxHistoryRows {
-				return newProblem("invalid_parameter", "limit", "Send a number from 1 to %d.", maxHistoryRows)
-			}
-			limit = int(n)
+	}
+	if q.Has("limit") {
+		n, err := decimal(q.Get("limit"))
+		if err != nil || n < 1 || n > maxHistoryRows {
+			return 0, 0, newProblem("invalid_parameter", "limit", "Send a number from 1 to %d.", maxHistoryRows)
 		}
+		limit = int(n)
+	}
+	return before, limit, nil
+}
+
+func (x *exchange) answerPage(rows []ledger.HistoryRow, next uint64) *problem {
+	out := api.History{Entries: historyEntries(rows)}
+	if next != 0 {
+		out.Next = strconv.FormatUint(next, 10)
+	}
+	return x.answerJSON(http.StatusOK, out)
+}
+
+func getHistory(x *exchange) *problem {
+	before, limit, p := x.cut()
+	if p != nil {
+		return p
 	}
 	ref, p := x.memberRef()
 	if p != nil {
@@ -77,11 +94,7 @@ func getHistory(x *exchange) *problem {
 	if err != nil {
 		return x.problemOf(err)
 	}
-	out := api.History{Entries: historyEntries(rows)}
-	if next != 0 {
-		out.Next = strconv.FormatUint(next, 10)
-	}
-	return x.answerJSON(http.StatusOK, out)
+	return x.answerPage(rows, next)
 }
 
 func historyEntries(rows []ledger.HistoryRow) []api.HistoryEntry {

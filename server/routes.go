@@ -39,6 +39,8 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/members/:ref/holds", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postHold},
 		{method: "DELETE", label: "/v1/members/:ref/holds/:id", action: ledger.ActOffice, writes: true, handle: deleteHold},
 
+		{method: "GET", label: "/v1/notices", action: ledger.ActOffice, query: []string{"cursor", "limit"}, handle: getNotices},
+		{method: "GET", label: "/v1/disclosures", action: ledger.ActOffice, query: []string{"cursor", "limit"}, handle: getAnonymised},
 		{method: "POST", label: "/v1/notices", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postNotice},
 		{method: "POST", label: "/v1/requests", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postRequest},
 		{method: "POST", label: "/v1/requests/:id/outcome", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postRequestOutcome},

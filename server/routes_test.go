@@ -35,6 +35,8 @@ var matrix = map[string]string{
 	"POST /v1/activity":                 "wd",
 	"POST /v1/reactivations":            "wd",
 	"POST /v1/signals":                  "wd",
+	"GET /v1/notices":                   "d",
+	"GET /v1/disclosures":               "d",
 	"POST /v1/notices":                  "d",
 	"POST /v1/requests":                 "d",
 	"POST /v1/requests/:id/outcome":     "d",
