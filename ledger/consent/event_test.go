@@ -224,6 +224,21 @@ func FuzzDecodeEvent(f *testing.F) {
 		r.Due(fold, key, noon, nextYear)
 		r.Next(fold, key, noon)
 		r.PlanWithdrawal(fold, key, &consent.Withdrawal{Membership: true}, noon)
+		r.PlanExpiry(fold, key, []consent.KeyName{{Class: "haim/membership"}}, noon)
+		r.PlanDormancyEnd(fold, key, noon)
+		// And audited and exported, beside others: a ledger may hold what an operator forged.
+		all := []consent.MemberEntry{{Index: 1, RecordedAt: noon, Key: consent.KeyName{Class: "haim/membership"}, Event: e}}
+		for i, other := range events() {
+			all = append(all, consent.MemberEntry{Index: uint64(i + 2), RecordedAt: noon, Key: consent.KeyName{Class: "haim/shipping", Reference: "1"}, Event: other})
+		}
+		all = append(all, consent.MemberEntry{Index: 1000, RecordedAt: noon, Key: consent.KeyName{Class: "*/access"}, Event: e})
+		r.Audit(all, true, func(uint64) bool { return true })
+		r.Audit(all, false, func(uint64) bool { return false })
+		r.AuditAnonymised(1, noon, &e)
+		consent.Breach(all, &consent.BreachQuery{})
+		if _, err := r.NewExport("o", "mbr_", all, fold, noon).JSONLD(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

@@ -354,3 +354,50 @@ func TestTheHistoryOfRecipientsIsWhatTheRulesGoBy(t *testing.T) {
 		t.Fatalf("%d rows at %d moments: too few for a test", rows, moments)
 	}
 }
+
+// What is accepted once is accepted at every start, shows in the history, and
+// whatever comes after it is compared with it.
+func FuzzWithRecipient(f *testing.F) {
+	f.Add("haim", "cloud-abroad", "Cloud", "hosting", "processor", "US", "membership", "email name", "2026-04-09", false, "2026-03-10", "because")
+	f.Add("haim", "partner-brand", "Partner brand (placeholder)", "cosmetics", "third_party", "KR", "partner_offers", "email", "2026-04-09", false, "2026-03-10", "because")
+	f.Add("haim", "parcel-co", "", "", "", "", "", "", "2026-03-10", true, "2026-03-10", "because")
+	f.Add("haim", "city", "City", "taxes", "authority", "", "payment order", "name", "2026-12-31", false, "2026-03-10", "because")
+	base := haim(f)
+	next := must(consent.ParsePolicy([]byte(amend(f, string(policies.Haim()), `version: "2025-01-01"`, `version: "2026-06-01"`, `announced: "2024-12-01"`, `announced: "2026-03-10"`))))
+	f.Fuzz(func(t *testing.T, policy, id, name, business, kind, country, purposes, items, from string, ended bool, announced, reason string) {
+		c := &consent.RecipientChange{Policy: policy, ID: id, Ended: ended, Announced: announced, Reason: reason, Recipient: consent.Recipient{
+			Name: name, Business: business, Kind: kind, Country: country, Purposes: strings.Fields(purposes), Items: strings.Fields(items), From: from,
+		}}
+		one, err := base.WithRecipient(c, noon)
+		if err != nil {
+			return
+		}
+		if d := cmp.Diff(one.Recipients(), must(base.WithRecipient(c, noon)).Recipients()); d != "" {
+			t.Fatal(d)
+		}
+		two := must(one.With(next, noon))
+		rows := two.Recipients()
+		if len(rows) != len(base.Recipients())+1+len(next.Recipients()) {
+			t.Fatalf("%d states", len(rows))
+		}
+		b := newBook(t, two)
+		for _, at := range []time.Time{noon, noon.AddDate(0, 1, 0), noon.AddDate(0, 4, 0)} {
+			two.Processing(at)
+			d := grant("partner_offers")
+			if v, ok := two.InForce("haim", at); ok {
+				call := haimConsent("member", grant("membership"), d)
+				call.PolicyVersion = v.Version()
+				b.consent(call, at)
+			}
+			for _, pu := range []string{"membership", "partner_offers", "payment"} {
+				two.Decide(b.f, &consent.Question{Purpose: pu, Recipient: id}, at)
+				two.PlanDisclosure(b.f, b.keys, &consent.Disclosure{Recipient: id, Purpose: pu, Items: []string{"email"}, OccurredAt: at}, at)
+			}
+		}
+		two.Changes("haim", next.Version())
+		again, err := two.WithRecipient(c, noon.AddDate(0, 4, 0))
+		if err == nil {
+			again.Recipients()
+		}
+	})
+}
