@@ -135,6 +135,8 @@ func TestAPolicyThatLacksOrConfusesSomethingIsRefusedByPathLineAndColumn(t *test
 		{"invalid_value", "announced", "line 3", "controller:", "announced: \"2025-01-02\"\ncontroller:"},
 		{"invalid_value", "controller.time_zone", "line 3", "Asia/Seoul", "Asia/Soul"},
 		{"invalid_value", "controller.time_zone", "line 3", "Asia/Seoul", "Local"},
+		{"invalid_value", "controller.time_zone", "line 3", "Asia/Seoul", "localtime"},
+		{"invalid_value", "controller.time_zone", "line 3", "Asia/Seoul", "posix/Asia/Seoul"},
 		{"invalid_value", "text.en_US", "line 4", "text: {en:", "text: {en_US:"},
 		{"text_not_inline", "text.en", "line 4", `"What we do with your data."`, "{file: a.md}"},
 		{"invalid_value", "retention.bought.keep", "line 15", "keep: 5y", "keep: 5 years"},

@@ -10,9 +10,11 @@ import (
 // while a policy is parsed: time.LoadLocation looks for the system's zone files
 // before it takes the copy linked in above. It writes nothing, and with either
 // source it gives the same answer up to the age of the zone data. "Local" is
-// refused: a ledger's calendar must not move with the machine.
+// refused, and so are the names that only some machines have, "localtime" among
+// them, none of which begins with a capital: a ledger's calendar must not move
+// with the machine, nor its register be unreadable on the next.
 func loadZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
+	if name == "" || name == "Local" || name[0] < 'A' || name[0] > 'Z' {
 		return nil, errNoZone
 	}
 	loc, err := time.LoadLocation(name)
