@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"time"
 
 	"consentledger/ledger/consent"
@@ -89,6 +91,9 @@ type Look struct {
 	Reason string // not empty, at most 1,000 bytes
 	What   string // "state" or "history"
 }
+
+// Format prints no field.
+func (Look) Format(s fmt.State, _ rune) { io.WriteString(s, "[look]") }
 
 // State is what a lookup tells.
 type State string

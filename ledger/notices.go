@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type noticeBody struct {
 	Reason      string  `cbor:"10,keyasint,omitempty"`
 	By          string  `cbor:"11,keyasint,omitempty"` // key id of who recorded it
 }
+
+// Format prints no field.
+func (noticeBody) Format(s fmt.State, _ rune) { io.WriteString(s, "[notice]") }
 
 // asked is what was asked of whoever holds a copy of something that was destroyed here.
 type asked struct {

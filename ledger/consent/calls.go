@@ -86,6 +86,9 @@ type CorrectionOutcome struct {
 	Reason     string // optional
 }
 
+// Format prints no field.
+func (CorrectionOutcome) Format(s fmt.State, _ rune) { io.WriteString(s, "[correction outcome]") }
+
 // The outcomes of a correction.
 const (
 	OutcomeCorrected = "corrected"
@@ -118,6 +121,9 @@ type Access struct {
 	What   string // which call
 	Reason string // why, from the Access-Reason header
 }
+
+// Format prints no field.
+func (Access) Format(s fmt.State, _ rune) { io.WriteString(s, "[access]") }
 
 // A Question is POST /v1/decisions: may this be done?
 type Question struct {

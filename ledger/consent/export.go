@@ -1,6 +1,10 @@
 package consent
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"time"
+)
 
 // An Export is everything that a ledger holds of one member, in words that the
 // member can read and other programs too (GDPR 15 and 20). JSONLD gives its
@@ -30,6 +34,9 @@ type Export struct {
 	r       *Register
 	entries []MemberEntry // in the order of the log
 }
+
+// Format prints no field.
+func (Export) Format(s fmt.State, _ rune) { io.WriteString(s, "[export]") }
 
 // An ExportPolicy is a policy version that the member decided on or that is in
 // force: who answers for it, and what the names in the entries mean.

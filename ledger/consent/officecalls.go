@@ -41,6 +41,9 @@ type EventEnd struct {
 	OccurredAt time.Time
 }
 
+// Format prints no field.
+func (EventEnd) Format(s fmt.State, _ rune) { io.WriteString(s, "[event end]") }
+
 // The types of an EventEnd.
 const (
 	EventDelivered = "delivered"

@@ -1,6 +1,8 @@
 package consent
 
 import (
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -189,6 +191,9 @@ type HoldView struct {
 	RecordedAt time.Time `json:"recorded_at"`
 	Index      uint64    `json:"index"`
 }
+
+// Format prints no field.
+func (HoldView) Format(s fmt.State, _ rune) { io.WriteString(s, "[hold]") }
 
 // Holds returns the holds that are in force, the oldest first. The ground is
 // for the officer alone.
