@@ -30,7 +30,10 @@ func TestNoVerbPrintsWhatAMemberOrAnOfficerWrote(t *testing.T) {
 	}
 	m := memberID(t, id)
 	for _, v := range []any{
-		x, *x, v, v.Holds, why, KeptData{Holds: v.Holds}, noticeBody{Reason: secret}, &consent.Access{Reason: secret},
+		x, *x, v, v.Holds, why,
+		KeptData{Holds: v.Holds},
+		noticeBody{Reason: secret},
+		&consent.Access{Reason: secret},
 		&consent.EventEnd{Member: m, Reference: secret}, &consent.CorrectionOutcome{Member: m, Reason: secret}, &consent.RequestOutcome{Reason: secret},
 		&consent.Hold{Ground: secret}, &consent.Notice{Member: m, Reason: secret}, &consent.Activity{Member: m}, &consent.Reactivation{Member: m},
 		&consent.Signal{Member: m}, &consent.Request{Member: m}, l.requests, &l.endings, &l.asks,

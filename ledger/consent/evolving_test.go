@@ -26,7 +26,6 @@ var (
 	shopPurposes = []string{"join", "news", "partners", "buy"}
 	shopClasses  = []string{"until-end", "until-news", "until-sent", "until-raffle", "by-entry", "by-end"}
 	shopRules    = []string{"{until: withdrawal}", "{until: purpose_withdrawal}", "{until: delivery}", "{until: event_end}", "{keep: 1y, basis: law}", "{keep: 2y, from: withdrawal, basis: tax}"}
-	shopKinds    = []string{"one", "two"}
 )
 
 func (s *shop) some(list []string, what string) []string {
