@@ -27,7 +27,7 @@ var noticeRules = map[string]noticeRule{
 	NoticeDormancy:           {member: always},
 	NoticeWithdrawalDone:     {member: either, destruction: either},
 	NoticeDestructionDone:    {member: either, destruction: either},
-	NoticeBreach:             {member: maybe, recipient: maybe},
+	NoticeBreach:             {member: maybe, destruction: maybe, recipient: maybe}, // of who left a destruction may be all that is known
 	NoticeCorrection:         {member: always, recipient: always},
 	NoticeDestructionRequest: {member: either, destruction: either, recipient: always},
 	NoticePartnerAudit:       {recipient: always},
@@ -61,7 +61,7 @@ func CheckNotice(n *Notice, now time.Time) error {
 func checkNoticeSubject(n *Notice, rule noticeRule) error {
 	member, destruction := !n.Member.IsZero(), n.Destruction != nil
 	switch {
-	case rule.member == either && member == destruction:
+	case rule.member == either && member == destruction, member && destruction && rule.destruction != never:
 		return invalid("member_or_destruction_required", "member_id", "the notice is about one member or about one destruction; send member_id, or destruction where the member is gone")
 	case rule.member == always && !member:
 		return invalid("member_id_required", "member_id", "a notice of this kind is about a member; send member_id")
