@@ -19,6 +19,7 @@ type Export struct {
 	Member      string             `json:"member"` // mbr_…
 	State       MemberView         `json:"state"`
 	Policies    []ExportPolicy     `json:"policies"`
+	Rights      []ExportRight      `json:"rights"` // used at the controller's contact
 	Consents    []ExportConsent    `json:"consents"`
 	Texts       []ExportText       `json:"texts"`
 	Disclosures []ExportDisclosure `json:"disclosures"`
@@ -50,6 +51,26 @@ type ExportPolicy struct {
 	AnswerDays    int             `json:"answer_days"` // within which a request is answered
 	Purposes      []ExportPurpose `json:"purposes"`    // that an entry names
 	Items         []ExportItem    `json:"items"`       // likewise
+
+	// Of the version in force: who may be given items for these purposes, now or later.
+	Recipients []ExportRecipient `json:"recipients"`
+}
+
+// An ExportRecipient is somebody who may be given items of the member, and for what.
+type ExportRecipient struct {
+	Recipient string   `json:"recipient"`
+	Name      string   `json:"name"`
+	Business  string   `json:"business"`
+	Kind      string   `json:"kind"`
+	Country   string   `json:"country,omitempty"`
+	Purposes  []string `json:"purposes"`
+	Items     []string `json:"items"`
+}
+
+// An ExportRight is something that the member may ask for.
+type ExportRight struct {
+	Right string `json:"right"`
+	Title Text   `json:"title"`
 }
 
 // An ExportParty is somebody and how to reach them.

@@ -279,6 +279,44 @@ func TestAnExportExplainsTheNamesThatItUsesAndNoOthers(t *testing.T) {
 	}
 }
 
+// To whom data will be given is told as well as to whom it was (GDPR 15(1)(c)).
+func TestAnExportNamesWhoMayGetWhatTheMemberDecidedOn(t *testing.T) {
+	r := haim(t)
+	b := newBook(t, r)
+	c := haimConsent("purchasing_member", grant("membership"), grant("delivery"), refusal("partner_offers"))
+	c.Reference = "order-1"
+	ok(t)(b.consent(c, noon))
+	want := []consent.ExportRecipient{
+		{
+			Recipient: "it-vendor", Name: "IT vendor (placeholder)", Business: "hosting of the shop", Kind: "processor", Country: "KR",
+			Purposes: []string{"membership"}, Items: []string{"user_id", "email", "name", "birth_date", "telephone", "address"},
+		},
+		{
+			Recipient: "parcel-co", Name: "Logistics partner (placeholder)", Business: "delivery", Kind: "processor", Country: "KR",
+			Purposes: []string{"delivery"}, Items: []string{"name", "address", "telephone"},
+		},
+		{
+			Recipient: "partner-brand", Name: "Partner brand (placeholder)", Business: "cosmetics", Kind: "third_party", Country: "KR",
+			Purposes: []string{"partner_offers"}, Items: []string{"email", "name"},
+		},
+	}
+	x := b.export(noon)
+	if diff := cmp.Diff(want, x.Policies[0].Recipients); diff != "" {
+		t.Error(diff)
+	}
+	if len(x.Rights) != 6 || x.Rights[0].Right != "withdrawal" || x.Rights[0].Title["ko"] == "" {
+		t.Errorf("the rights read %s", asJSON(t, x.Rights))
+	}
+
+	// One that has ended is no more among them.
+	b.r = must(r.WithRecipient(&consent.RecipientChange{
+		Policy: "haim", ID: "parcel-co", Recipient: consent.Recipient{From: "2026-03-10"}, Ended: true, Announced: "2026-03-10", Reason: "another carrier",
+	}, noon))
+	if got := b.export(noon.Add(time.Hour)).Policies[0].Recipients; len(got) != 2 || got[1].Recipient != "partner-brand" {
+		t.Errorf("after the end: %s", asJSON(t, got))
+	}
+}
+
 func TestAnExportExplainsTheVersionAgreedToAndTheOneInForce(t *testing.T) {
 	r := haim(t)
 	later := strings.NewReplacer(

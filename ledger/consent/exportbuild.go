@@ -18,7 +18,7 @@ func (r *Register) NewExport(origin, member string, entries []MemberEntry, f *Fo
 	slices.SortStableFunc(sorted, func(a, b MemberEntry) int { return cmp.Compare(a.Index, b.Index) })
 	x := &Export{
 		MadeAt: now.UTC(), Origin: origin, Member: member, State: f.View(r, now),
-		Policies: []ExportPolicy{}, Consents: []ExportConsent{}, Texts: []ExportText{}, Disclosures: []ExportDisclosure{},
+		Policies: []ExportPolicy{}, Rights: []ExportRight{}, Consents: []ExportConsent{}, Texts: []ExportText{}, Disclosures: []ExportDisclosure{},
 		Corrections: []ExportCorrection{}, Requests: []ExportRequest{}, Notices: []ExportNotice{}, Holds: []ExportHold{},
 		Signals: []ExportSignal{}, Looks: []ExportLook{}, Retention: []ExportClass{}, Entries: make([]ExportEntry, 0, len(sorted)),
 		r: r, entries: sorted,
@@ -32,6 +32,9 @@ func (r *Register) NewExport(origin, member string, entries []MemberEntry, f *Fo
 		x.addClass(sorted[i].Key.Class, now)
 	}
 	x.addPolicies(now)
+	for _, right := range rightNames {
+		x.Rights = append(x.Rights, ExportRight{right.id, right.title})
+	}
 	return x
 }
 
@@ -220,7 +223,7 @@ func (x *Export) addPolicies(now time.Time) {
 			row := ExportPolicy{
 				Policy: id, Version: v.version, InForce: v.Policy == inForce,
 				Controller: ExportParty{v.controller.Name, v.controller.Contact}, Officer: ExportParty(v.controller.Officer),
-				Jurisdictions: list(v.jurisdictions), AnswerDays: v.answerDays, Purposes: []ExportPurpose{}, Items: []ExportItem{},
+				Jurisdictions: list(v.jurisdictions), AnswerDays: v.answerDays, Purposes: []ExportPurpose{}, Items: []ExportItem{}, Recipients: []ExportRecipient{},
 			}
 			for _, pu := range v.purposes {
 				if slices.Contains(purposes[id], pu.ID) {
@@ -232,9 +235,38 @@ func (x *Export) addPolicies(now time.Time) {
 					row.Items = append(row.Items, ExportItem{it.ID, it.Label, it.Sensitive, it.UniqueID})
 				}
 			}
+			if row.InForce {
+				row.Recipients = x.r.mayReceive(&v, purposes[id], now)
+			}
 			x.Policies = append(x.Policies, row)
 		}
 	}
+}
+
+// mayReceive returns who may get items for some purposes, by the register of now.
+func (r *Register) mayReceive(v *Posted, purposes []string, now time.Time) []ExportRecipient {
+	rows := []ExportRecipient{}
+	for _, id := range r.recipientIDs(v) {
+		rec := r.recipient(v, id, now)
+		if rec == nil {
+			continue
+		}
+		row := ExportRecipient{id, rec.Name, rec.Business, rec.Kind, rec.Country, []string{}, []string{}}
+		for _, name := range rec.Purposes {
+			if slices.Contains(purposes, name) {
+				row.Purposes = append(row.Purposes, name)
+			}
+		}
+		for _, it := range rec.Items {
+			if slices.ContainsFunc(row.Purposes, func(name string) bool { return v.byPurpose[name].has(it) }) {
+				row.Items = append(row.Items, it)
+			}
+		}
+		if len(row.Items) > 0 {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // version returns a version of a policy as it was posted, nil if there is none.
