@@ -35,6 +35,7 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 		rows = append(rows, DueRow{DueItem: item})
 	}
 	named := 0
+	end := time.Now().Add(patience)
 	var waiting []*Pending
 	for from := uint64(0); ; {
 		slots, err := l.keys.Tasks(0, until.Unix(), from, sweepBatch)
@@ -49,7 +50,7 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 			var items []consent.DueItem
 			var member Ref
 			var path keyring.IDPath
-			err := patiently(ctx, func() (err error) {
+			err := patiently(ctx, end, func() (err error) {
 				items, member, path, err = l.dueOf(ctx, slot, until)
 				return err
 			})
@@ -65,7 +66,7 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 			}
 			named++
 			var p *Pending
-			err = patiently(ctx, func() (err error) {
+			err = patiently(ctx, end, func() (err error) {
 				p, err = l.recordLook(ctx, who, path, slot, lk, nil)
 				return err
 			})
@@ -175,12 +176,13 @@ func (l *Ledger) Breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, 
 func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk, slots []keyring.Slot, emit func(BreachRow) error) error {
 	var rows []BreachRow
 	var waiting []*Pending
+	end := time.Now().Add(patience)
 	for _, s := range slots {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		row := BreachRow{Member: l.refs.ref(s.Number, s.Member.Nonce)}
-		err := patiently(ctx, func() error {
+		err := patiently(ctx, end, func() error {
 			return l.readSlot(ctx, s.Member.Path, s.Number, func(m *member, _ time.Time) error {
 				entries, err := l.memberEntries(m)
 				if err == nil {
@@ -196,7 +198,7 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 			return err
 		}
 		var p *Pending
-		err = patiently(ctx, func() (err error) {
+		err = patiently(ctx, end, func() (err error) {
 			p, err = l.recordLook(ctx, who, s.Member.Path, s.Number, lk, nil)
 			return err
 		})
@@ -222,13 +224,13 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 // A list of many members is not given up because the ledger, or one of them, is busy for a moment:
 // what it has queued so far is written meanwhile.
 const (
-	patience = 10 * time.Second // for one member
+	patience = 10 * time.Second // for one list, or one batch of a long one
 	pause    = 10 * time.Millisecond
 )
 
-// patiently calls f until it no longer says that something is busy, within a bound.
-func patiently(ctx context.Context, f func() error) error {
-	for end := time.Now().Add(patience); ; {
+// patiently calls f until it no longer says that something is busy, or until a time.
+func patiently(ctx context.Context, end time.Time, f func() error) error {
+	for {
 		err := f()
 		if !errors.Is(err, ErrBusy) || time.Now().After(end) {
 			return err
