@@ -29,69 +29,97 @@ func (l *Ledger) Due(ctx context.Context, who Caller, lk Look, within time.Durat
 	lk.What = "due"
 	// To the end of the day on which the time is over: a request of today that may take thirty days is
 	// in a list of thirty.
-	reg := l.register.Load()
-	until := reg.DayStart(reg.Day(l.now().Add(within)) + 1)
+	reg, now := l.register.Load(), l.now()
+	until := reg.DayStart(reg.Day(now.Add(within)) + 1)
+	d := dueList{l: l, who: who, look: lk, until: until, patient: time.Now().Add(patience), seen: make(map[uint64]bool)}
 	for _, item := range l.asks.due(until) {
-		rows = append(rows, DueRow{DueItem: item})
+		d.rows = append(d.rows, DueRow{DueItem: item})
 	}
-	named := 0
-	end := time.Now().Add(patience)
-	var waiting []*Pending
-	for from := uint64(0); ; {
-		slots, err := l.keys.Tasks(0, until.Unix(), from, sweepBatch)
-		if err != nil {
-			return nil, false, l.damaged(err)
+	// What is late first, then further and further ahead: a list that is cut has what presses most.
+	after := int64(0)
+	for _, days := range []int{0, 3, 10, 30, 100, 1000_000} {
+		to := min(now.AddDate(0, 0, days).Unix(), until.Unix())
+		if err := d.between(ctx, after, to); err != nil {
+			return nil, false, err
 		}
-		if len(slots) == 0 {
-			break
-		}
-		for _, slot := range slots {
-			from = slot + 1
-			var items []consent.DueItem
-			var member Ref
-			var path keyring.IDPath
-			err := patiently(ctx, end, func() (err error) {
-				items, member, path, err = l.dueOf(ctx, slot, until)
-				return err
-			})
-			if err != nil {
-				return nil, false, err
-			}
-			if len(items) == 0 {
-				continue
-			}
-			if named == maxDueMembers {
-				more = true
-				break
-			}
-			named++
-			var p *Pending
-			err = patiently(ctx, end, func() (err error) {
-				p, err = l.recordLook(ctx, who, path, slot, lk, nil)
-				return err
-			})
-			if errors.Is(err, ErrUnknownMember) {
-				continue // gone meanwhile
-			}
-			if err != nil {
-				return nil, false, err
-			}
-			waiting = append(waiting, p)
-			for _, item := range items {
-				rows = append(rows, DueRow{item, member})
-			}
-		}
-		if more {
-			break
-		}
+		after = to
 	}
-	for _, p := range waiting {
+	for _, p := range d.waiting {
 		if _, err := p.Wait(ctx); err != nil {
 			return nil, false, err
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b DueRow) int { return a.At.Compare(b.At) })
-	return rows, more, nil
+	slices.SortStableFunc(d.rows, func(a, b DueRow) int { return a.At.Compare(b.At) })
+	return d.rows, d.more, nil
+}
+
+// dueList is a list that is being made.
+type dueList struct {
+	l       *Ledger
+	who     Caller
+	look    Look
+	until   time.Time
+	patient time.Time // how long it waits for who is busy
+	rows    []DueRow
+	more    bool
+	seen    map[uint64]bool // slots of the members that it names
+	waiting []*Pending      // the records of the looks
+}
+
+// between adds the members whose task is later than after and not later than to, in seconds, until
+// the list is full.
+func (d *dueList) between(ctx context.Context, after, to int64) error {
+	for from := uint64(0); after < to && !d.more; {
+		slots, err := d.l.keys.Tasks(after, to, from, sweepBatch)
+		if err != nil || len(slots) == 0 {
+			return d.l.damaged(err)
+		}
+		for _, slot := range slots {
+			from = slot + 1
+			if d.seen[slot] {
+				continue // its task was moved meanwhile
+			}
+			if err := d.add(ctx, slot); err != nil || d.more {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add adds what is due of one member, and queues the record that they are looked at.
+func (d *dueList) add(ctx context.Context, slot uint64) error {
+	var items []consent.DueItem
+	var member Ref
+	var path keyring.IDPath
+	err := patiently(ctx, d.patient, func() (err error) {
+		items, member, path, err = d.l.dueOf(ctx, slot, d.until)
+		return err
+	})
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	if len(d.seen) == maxDueMembers {
+		d.more = true
+		return nil
+	}
+	var p *Pending
+	err = patiently(ctx, d.patient, func() (err error) {
+		p, err = d.l.recordLook(ctx, d.who, path, slot, d.look, nil)
+		return err
+	})
+	if errors.Is(err, ErrUnknownMember) {
+		return nil // gone meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	d.seen[slot] = true
+	d.waiting = append(d.waiting, p)
+	for _, item := range items {
+		d.rows = append(d.rows, DueRow{item, member})
+	}
+	return nil
 }
 
 func (l *Ledger) dueOf(ctx context.Context, slot uint64, until time.Time) (items []consent.DueItem, ref Ref, path keyring.IDPath, err error) {
