@@ -318,7 +318,8 @@ func (a *consentAsked) saying(i int, d consent.Decision) saying {
 		}
 		if d.Recipients == nil && t.kind == "provision" {
 			for _, p := range a.m.partiesOf(a.v, a.m.now) {
-				if slices.Contains(p.purposes, t.name) {
+				// Whoever joined since then is not in the text that was shown.
+				if slices.Contains(p.purposes, t.name) && a.v.party(p.id) != nil {
 					s.parties = append(s.parties, p.id)
 				}
 			}

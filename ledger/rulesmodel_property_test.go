@@ -126,7 +126,7 @@ func (j *judge) mayHave(r *run, v *version, d consent.Decision, purpose, recipie
 	if p == nil || !slices.Contains(p.purposes, purpose) {
 		return false
 	}
-	return p.kind == "processor" || v.purpose(purpose).basis != "consent" || d.Recipients == nil || slices.Contains(d.Recipients, recipient)
+	return p.kind == "processor" || v.purpose(purpose).basis != "consent" || d.Recipients == nil && v.party(recipient) != nil || slices.Contains(d.Recipients, recipient)
 }
 
 // takenBack says whether a later call took back the yes of the i-th one, or one of the items.

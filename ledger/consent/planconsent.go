@@ -276,8 +276,11 @@ func (r *Register) grant(p *Policy, pu *Purpose, d *Decision, i int, now time.Ti
 		}
 	}
 	if d.Recipients == nil && pu.Kind == PurposeProvision {
+		// Of those that joined since the version was posted its text says nothing, and so a
+		// member was told of them only if the call names them.
 		v, _ := r.posted(p.id, now)
-		for _, id := range r.recipientIDs(v) {
+		for i := range v.recipients {
+			id := v.recipients[i].ID
 			if rec := r.recipient(v, id, now); rec != nil && rec.Kind != RecipientProcessor && slices.Contains(rec.Purposes, pu.ID) {
 				d.Recipients = append(d.Recipients, id)
 			}

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -73,7 +74,7 @@ func (r *Register) PlanRequestOutcome(f *Fold, keys []KeyState, o *RequestOutcom
 		return nil, refuse(Conflict, "request_finished", "id", "the request has its outcome already; record a new request if the member asks again")
 	case !lifts && o.Outcome != RequestGranted && o.Outcome != RequestRefused && o.Outcome != RequestWithdrawn:
 		return nil, invalid("invalid_outcome", "outcome", "must be granted, refused or withdrawn, or lifted for a suspension that was granted")
-	case o.Outcome == RequestRefused && o.Reason == "":
+	case o.Outcome == RequestRefused && strings.TrimSpace(o.Reason) == "":
 		return nil, invalid("reason_required", "reason", "say why the request is refused; the member has a right to know")
 	case !isFreeText(o.Reason, maxReasonBytes):
 		return nil, invalid("invalid_reason", "reason", "must be text of at most 2048 bytes")

@@ -129,7 +129,7 @@ func TestARequestHasOneOutcomeAndASuspensionCanBeLifted(t *testing.T) {
 	b := newsletterReader(t)
 	ok(t)(b.request("erasure", "rqt_1", noon))
 	for code, o := range map[string]consent.RequestOutcome{
-		"reason_required": {Request: "rqt_1", Outcome: refused},
+		"reason_required": {Request: "rqt_1", Outcome: refused, Reason: " "},
 		"invalid_reason":  {Request: "rqt_1", Outcome: granted, Reason: strings.Repeat("x", 2049)},
 	} {
 		_, err := b.answer(&o, noon)

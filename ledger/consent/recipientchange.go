@@ -2,6 +2,7 @@ package consent
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -120,7 +121,7 @@ func changedRecipient(c *RecipientChange, known []*Recipient) (Recipient, error)
 		return rec, invalid("missing_field", "announced", "missing; add the date on which members were or will be told of the change")
 	case errAnnounced != nil:
 		return rec, invalid("invalid_value", "announced", "a date is written YYYY-MM-DD and must exist")
-	case c.Reason == "":
+	case strings.TrimSpace(c.Reason) == "":
 		return rec, invalid("missing_field", "reason", "missing; add why the recipient changes")
 	case !isFreeText(c.Reason, maxReasonBytes):
 		return rec, invalid("invalid_reason", "reason", "must be text of at most 2048 bytes")
@@ -142,11 +143,11 @@ func changedRecipient(c *RecipientChange, known []*Recipient) (Recipient, error)
 // recipientForm checks what a policy file's decoder checks of a recipient.
 func recipientForm(rec *Recipient) error {
 	switch {
-	case rec.Name == "":
+	case strings.TrimSpace(rec.Name) == "":
 		return invalid("missing_field", "recipient.name", "missing; add the recipient's name")
 	case !isFreeText(rec.Name, maxRecipientText):
 		return invalid("invalid_value", "recipient.name", "must be text of at most 2048 bytes")
-	case rec.Business == "":
+	case strings.TrimSpace(rec.Business) == "":
 		return invalid("missing_field", "recipient.business", "missing; add the recipient's main business")
 	case !isFreeText(rec.Business, maxBusinessBytes):
 		return invalid("invalid_value", "recipient.business", "has at most 256 bytes; it is copied into every disclosure")

@@ -29,6 +29,7 @@ func TestAChangeOfARecipientIsAnnouncedHasAReasonAndComesInTime(t *testing.T) {
 		{"announced on no day", "invalid_value", "announced", consent.Invalid, func(c *change) { c.Announced = "2026-02-30" }},
 		{"announced when it has begun", "invalid_value", "announced", consent.Invalid, func(c *change) { c.Announced = "2026-04-10" }},
 		{"no reason", "missing_field", "reason", consent.Invalid, func(c *change) { c.Reason = "" }},
+		{"a reason without a word", "missing_field", "reason", consent.Invalid, func(c *change) { c.Reason = " \t" }},
 		{"a reason that is none", "invalid_reason", "reason", consent.Invalid, func(c *change) { c.Reason = strings.Repeat("r", 3000) }},
 		{"no day", "missing_field", "recipient.from", consent.Invalid, func(c *change) { c.Recipient.From = "" }},
 		{"a day that there is not", "invalid_value", "recipient.from", consent.Invalid, func(c *change) { c.Recipient.From = "soon" }},
@@ -36,6 +37,8 @@ func TestAChangeOfARecipientIsAnnouncedHasAReasonAndComesInTime(t *testing.T) {
 		{"an id that is no name", "invalid_recipient", "id", consent.Invalid, func(c *change) { c.ID = "Cloud Ltd" }},
 		{"no name", "missing_field", "recipient.name", consent.Invalid, func(c *change) { c.Recipient.Name = "" }},
 		{"no business", "missing_field", "recipient.business", consent.Invalid, func(c *change) { c.Recipient.Business = "" }},
+		{"a blank name", "missing_field", "recipient.name", consent.Invalid, func(c *change) { c.Recipient.Name = " " }},
+		{"a blank business", "missing_field", "recipient.business", consent.Invalid, func(c *change) { c.Recipient.Business = " " }},
 		{"a long business", "invalid_value", "recipient.business", consent.Invalid, func(c *change) { c.Recipient.Business = strings.Repeat("b", 257) }},
 		{"no kind", "invalid_value", "recipient.kind", consent.Invalid, func(c *change) { c.Recipient.Kind = "friend" }},
 		{"a country of control characters", "invalid_value", "recipient.country", consent.Invalid, func(c *change) { c.Recipient.Country = "K\x00R" }},
@@ -162,8 +165,12 @@ func TestAChangedRecipientIsAnotherFromItsMidnightOnAndNeverBefore(t *testing.T)
 		return p.Entries[0].Event.Decisions[0].Recipients, nil
 	}
 	for at, want := range map[time.Time]string{before: "partner-brand", midnight: "second-brand"} {
-		if got := must(named(grant("partner_offers"), at)); strings.Join(got, " ") != want {
-			t.Errorf("a grant at %v covers %v, want %s", at, got, want)
+		// By itself a grant covers whom the version names, and its text with it.
+		if got := must(named(grant("partner_offers"), at)); strings.Join(got, " ") != map[string]string{"partner-brand": want}[want] {
+			t.Errorf("a grant at %v covers %v", at, got)
+		}
+		if got := must(named(consent.Decision{Purpose: "partner_offers", Granted: true, Recipients: []string{want}}, at)); strings.Join(got, " ") != want {
+			t.Errorf("a grant at %v to %s covers %v", at, want, got)
 		}
 		other := map[string]string{"partner-brand": "second-brand", "second-brand": "partner-brand"}[want]
 		_, err := named(consent.Decision{Purpose: "partner_offers", Granted: true, Recipients: []string{other}}, at)
