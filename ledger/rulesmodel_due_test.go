@@ -76,6 +76,13 @@ var dueKinds = []struct {
 		}
 		return []task{{at: day.AddDate(0, 0, 1)}}
 	}},
+	{consent.DueDormancyEnd, func(m *model, l *life) []task {
+		since := m.sleepsFrom(l.facts, m.now)
+		if since.IsZero() {
+			return nil
+		}
+		return []task{{at: late(since, m.idleTerms(l.facts, m.now).destroy)}}
+	}},
 }
 
 // due lists what is due of a membership. Of one that ended only the holds are anybody's affair.
@@ -116,7 +123,7 @@ func (r *run) dueList() {
 			listed := slices.ContainsFunc(rows, func(row DueRow) bool { return row.Member == ref })
 			for _, t := range r.m.due(l) {
 				// A version that brings dormancy may take a year to reach who is idle.
-				if !t.at.After(until) && (t.kind != consent.DueDormancyNotice || listed) {
+				if !t.at.After(until) && (t.kind != consent.DueDormancyNotice && t.kind != consent.DueDormancyEnd || listed) {
 					want = append(want, fmt.Sprint(ref, t.kind, t.id, t.at.In(seoul).Format(time.DateTime)))
 				}
 			}

@@ -78,6 +78,9 @@ func (r *Register) due(f *Fold, now time.Time) []DueItem {
 	if at, ok := r.dormancyNoticeBy(f, now); ok {
 		list = append(list, DueItem{Kind: DueDormancyNotice, At: at})
 	}
+	if from, rule := r.dormantFrom(f, now); rule != nil {
+		list = append(list, DueItem{Kind: DueDormancyEnd, At: r.ends(rule.DestroyAfter, from)})
+	}
 	return list
 }
 

@@ -77,6 +77,14 @@ func TestWhatIsDueIsListedInTheOrderOfItsTime(t *testing.T) {
 	if d := cmp.Diff(rest[0], dues(b, noon, noon.AddDate(2, 0, 0))); d != "" {
 		t.Errorf("after all but one are done: %s", d)
 	}
+	// Who was told falls dormant on 12 March 2027, and five years later the membership ends.
+	if d := cmp.Diff(rest[0]+"\n2032-03-13T00:00 dormancy_end", dues(b, noon, noon.AddDate(9, 0, 0))); d != "" {
+		t.Errorf("in nine years: %s", d)
+	}
+	ok(t)(b.active(told.Add(time.Hour)))
+	if got := dues(b, noon, noon.AddDate(9, 0, 0)); strings.Contains(got, "dormancy_end") {
+		t.Errorf("active since: %s", got)
+	}
 	if got := b.r.Due(nil, nil, noon, nextYear); len(got) != 0 {
 		t.Errorf("of nobody %v is due", got)
 	}

@@ -150,7 +150,7 @@ type RecipientChange struct {
 // A DueItem is something that somebody has to do by a time.
 type DueItem struct {
 	Kind string    // DueRequest …
-	ID   string    // rqt_…, cor_…, hld_…, ntc_…; empty for a dormancy notice
+	ID   string    // rqt_…, cor_…, hld_…, ntc_…; empty for what is of the member and of no call
 	At   time.Time // when it is late
 }
 
@@ -160,6 +160,7 @@ const (
 	DueCorrection         = "correction"          // to be decided
 	DueCorrectionNotice   = "correction_notice"   // recipients to be told
 	DueDormancyNotice     = "dormancy_notice"     // the member to be told
+	DueDormancyEnd        = "dormancy_end"        // of who was told: the membership ends, and nobody is answered with who holds copies
 	DueHold               = "hold"                // ends
 	DueDestructionRequest = "destruction_request" // a copy outside to be confirmed destroyed
 )

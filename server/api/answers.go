@@ -141,7 +141,7 @@ type DueList struct {
 
 // Due is something that somebody has to do by a time.
 type Due struct {
-	Kind   string    `json:"kind"`         // request, correction, correction_notice, dormancy_notice, hold, destruction_request
+	Kind   string    `json:"kind"`         // request, correction, correction_notice, dormancy_notice, dormancy_end, hold, destruction_request
 	ID     string    `json:"id,omitempty"` // rqt_…, cor_…, hld_…, ntc_…; absent of a dormancy notice
 	Member string    `json:"member,omitempty"`
 	At     time.Time `json:"at"` // the first instant at which it is late
