@@ -1,8 +1,10 @@
 package consent_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -235,4 +237,24 @@ func TestAnExemptionCoversNoPurposeOfAnotherKindOfMember(t *testing.T) {
 	if findings, doubt := b.audit(); len(findings)+doubt != 0 {
 		t.Errorf("%+v, %d in doubt", findings, doubt)
 	}
+}
+
+// Nobody who may write can make the ledger work for long on one call.
+func TestADisclosureOfThousandsOfItemsIsRefusedAtOnce(t *testing.T) {
+	b := buyer(t)
+	d := &consent.Disclosure{Recipient: "parcel-co", Purpose: "delivery", Reference: "order-7", OccurredAt: noon}
+	for i := range 200_000 {
+		d.Items = append(d.Items, fmt.Sprint("item-", i))
+	}
+	done := make(chan error, 1)
+	go func() { _, err := b.r.PlanDisclosure(b.f, b.keys, d, noon); done <- err }()
+	select {
+	case err := <-done:
+		wantRefusal(t, err, consent.Forbidden, "recipient_not_allowed", "recipient")
+	case <-time.After(20 * time.Second):
+		t.Fatal("it takes longer than twenty seconds")
+	}
+	d.Items = append(d.Items[:3], "item-1")
+	_, err := b.r.PlanDisclosure(b.f, b.keys, d, noon)
+	wantRefusal(t, err, consent.Invalid, "duplicate_item", "items[3]")
 }
