@@ -77,8 +77,8 @@ func (r *Register) recordingKey(f *Fold, keys []KeyState, p *Policy, pu *Purpose
 	if !rule.ByReference() {
 		for i := range f.keys {
 			k := &f.keys[i]
-			if k.key.Class.Policy() == p.id && !p.isEvidence(k.key.Class) && k.key.Reference == "" &&
-				slices.Contains(k.purposes, pu.ID) && hasKey(keys, k.key) {
+			if k.key.Class.Policy() == p.id && k.key.Reference == "" &&
+				k.word(pu.ID) != nil && hasKey(keys, k.key) {
 				return k.key, nil
 			}
 		}
