@@ -10,14 +10,34 @@ import (
 // forecastDisclosure says what a disclosure leads to. What is malformed, or in conflict, comes
 // before the codes of its refusal, which have a fixed order.
 func (m *model) forecastDisclosure(p *person, d *consent.Disclosure) *forecast {
-	l := p.living
-	if l == nil {
-		// Of who has withdrawn only an authority may have a right to what is kept.
-		if len(p.ended) == 0 || d.Basis == "" {
-			return &forecast{refusals: []string{"unknown_member"}}
-		}
-		l = p.ended[len(p.ended)-1]
+	var lives []*life
+	if p.living != nil {
+		lives = append(lives, p.living)
 	}
+	if d.Basis != "" {
+		// Of who has withdrawn only an authority may have a right to what is kept.
+		for _, l := range slices.Backward(p.ended) {
+			lives = append(lives, l)
+		}
+	}
+	if len(lives) == 0 {
+		return &forecast{refusals: []string{"unknown_member"}}
+	}
+	first := m.forecastDisclosureOf(lives[0], d)
+	nothingThere := []string{"class_not_open", "reference_unknown"}
+	if len(first.refusals) == 0 || lives[0] == p.living && !within(first.refusals, nothingThere) {
+		return first
+	}
+	for _, l := range lives[1:] {
+		if next := m.forecastDisclosureOf(l, d); len(next.refusals) == 0 {
+			return next
+		}
+	}
+	return first
+}
+
+// forecastDisclosureOf is about one membership.
+func (m *model) forecastDisclosureOf(l *life, d *consent.Disclosure) *forecast {
 	out := &forecast{life: l}
 	malformed(m, d, out)
 	stating, purpose := m.stating(d.Purpose, m.now)

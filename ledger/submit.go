@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"consentledger/crypto/keyring"
@@ -186,28 +187,55 @@ func (l *Ledger) submit(ctx context.Context, c submitting, plan planner) (*Pendi
 	})
 }
 
-// submitDisclosure records a disclosure. Of who has left the newest membership of which something
-// is kept is asked, because an authority may have a right to that.
+// submitDisclosure records a disclosure with the living membership. What an earlier one holds and a
+// law keeps may be an authority's to see, whether or not the member has come back.
 func (l *Ledger) submitDisclosure(ctx context.Context, d *consent.Disclosure) (*Pending, error) {
 	return l.write(ctx, l.pathOf(d.Member), func(m *member, now time.Time) (*submission, error) {
-		is := m
-		if !m.living() {
-			if !m.ended() || d.Basis == "" {
-				return nil, ErrUnknownMember
-			}
-			var err error
-			if is, err = l.apart(m, m.id.Kept[len(m.id.Kept)-1]); err != nil {
+		var slots []uint64
+		if m.living() {
+			slots = append(slots, m.id.Slot)
+		}
+		if d.Basis != "" {
+			slots = append(slots, newestFirst(m.id.Kept)...)
+		}
+		var first error
+		for _, slot := range slots {
+			is, err := l.of(m, slot)
+			if err != nil {
 				return nil, err
 			}
+			s, err := l.planned(is, submitting{}, change{}, now, func(m *member, now time.Time) (*consent.Plan, error) {
+				return l.register.Load().PlanDisclosure(m.fold, m.states(), d, now)
+			})
+			if err == nil {
+				s.member, s.apart, s.dated = m, is != m, soonAfter(now)
+				return s, nil
+			}
+			if first == nil {
+				first = err
+			}
+			if is == m && !notRecordedThere(err) {
+				break
+			}
 		}
-		s, err := l.planned(is, submitting{}, change{}, now, func(m *member, now time.Time) (*consent.Plan, error) {
-			return l.register.Load().PlanDisclosure(m.fold, m.states(), d, now)
-		})
-		if err == nil {
-			s.member, s.apart, s.dated = m, is != m, soonAfter(now)
+		if first == nil {
+			return nil, ErrUnknownMember
 		}
-		return s, err
+		return nil, first
 	})
+}
+
+func newestFirst(slots []uint64) []uint64 {
+	slots = slices.Clone(slots)
+	slices.Reverse(slots)
+	return slots
+}
+
+// notRecordedThere says whether a disclosure was refused only because the membership holds nothing
+// for its purpose.
+func notRecordedThere(err error) bool {
+	var no *consent.Refusal
+	return errors.As(err, &no) && (no.Code == "class_not_open" || no.Code == "reference_unknown")
 }
 
 // soonAfter turns away what is written so long after it was checked that the rules may be others by
