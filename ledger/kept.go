@@ -55,6 +55,9 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		return out, err
 	}
 	err = l.readSlot(ctx, path, slot, func(m *member, now time.Time) error {
+		if err := check(m, now); err != nil {
+			return err // a dormant member came back meanwhile
+		}
 		all, _, err := l.openMember(m.rec)
 		if err != nil {
 			return err

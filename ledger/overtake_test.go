@@ -78,3 +78,85 @@ func TestALookThatAWithdrawalOvertakesShowsNothingOfWhatIsKeptApart(t *testing.T
 		}
 	}
 }
+
+func TestAConsentThatTheEndOfItsEventOvertakesIsRefused(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	id := "buyer@shop.example"
+	mustDo(t, l, enrolment(t, id, w))
+	before := l.Size()
+	l.gate.Lock()
+	p, err := l.Submit(t.Context(), writer, order(t, id, "parcel", w)) // planned and sealed
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.EndEvent(t.Context(), writer, &consent.EventEnd{Type: consent.EventDelivered, Reference: "parcel", OccurredAt: w.clock.Now()})
+		ended <- err
+	}()
+	for len(l.endings.unfinished()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	l.gate.Unlock()
+	if _, err := p.Wait(t.Context()); !isRefusal(err) {
+		t.Errorf("the order: %v, want a refusal", err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for len(l.endings.unfinished()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := l.Size() - before; n != 2 {
+		t.Errorf("%d entries were written, want the event's end and that it is done", n)
+	}
+	mustDo(t, l, order(t, id, "parcel-2", w)) // the counters of the keys have no gap
+	verifyAll(t, l)
+}
+
+func TestAMemberWhoComesBackDuringALookAtWhatIsKeptApartIsNotShown(t *testing.T) {
+	w := newWorld(t)
+	l := w.createWith(t, dormantPolicy())
+	defer func() { l.Close() }()
+	id := "back@shop.example"
+	a := mustDo(t, l, enrolment(t, id, w))
+	w.clock.Advance(time.Hour)
+	doAs(t, l, dpo, &consent.Notice{Kind: consent.NoticeDormancy, Member: memberID(t, id), Channel: "email", SentAt: w.clock.Now(), Outcome: "sent"})
+	w.clock.Advance(400 * 24 * time.Hour)
+	kept := make(chan error, 1)
+	l.gate.Lock()
+	go func() {
+		_, err := l.Kept(t.Context(), dpo, a.Member, Look{Reason: "r"}, "membership")
+		kept <- err
+	}()
+	m := l.members.get(l.pathOf(memberID(t, id)))
+	for flying := false; !flying; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		flying = m.flight != nil && !m.flight.pending.isDone()
+		m.mu.Unlock()
+	}
+	back := make(chan error, 1)
+	go func() {
+		_, err := l.Do(t.Context(), writer, &consent.Reactivation{Member: memberID(t, id), Method: "login"})
+		back <- err
+	}()
+	for m.waiters.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	l.gate.Unlock()
+	if err := <-back; err != nil {
+		t.Fatal(err)
+	}
+	// Whichever of the two came first: what is shown was kept apart when it was shown.
+	err := <-kept
+	var no *consent.Refusal
+	if err != nil && !(errors.As(err, &no) && no.Code == "not_kept_apart") {
+		t.Error(err)
+	}
+	if _, err := l.Kept(t.Context(), dpo, a.Member, Look{Reason: "r"}, "membership"); !isRefusal(err) {
+		t.Errorf("once the member is back: %v", err)
+	}
+	verifyAll(t, l)
+}
