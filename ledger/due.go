@@ -153,11 +153,28 @@ type BreachRow struct {
 
 // Breach reports every member whose data is affected, living or ended. Each is recorded as looked
 // at before emit is called with them. It works in bounded batches, and takes as long as there are
-// members, unless some are named.
+// members, unless some are named. A name that stands nowhere is refused: that nobody is affected must
+// not be the answer to a slip of the pen.
 func (l *Ledger) Breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, emit func(BreachRow) error) error {
 	if !who.May(ActOffice) {
 		return ErrForbidden
 	}
+	reg := l.register.Load()
+	if err := reg.CheckBreach(&q.BreachQuery); err != nil {
+		return err
+	}
+	found := false
+	err := l.breach(ctx, who, lk, q, func(row BreachRow) error {
+		found = true
+		return emit(row)
+	})
+	if err == nil && !found {
+		err = reg.CheckNoBreach(&q.BreachQuery)
+	}
+	return err
+}
+
+func (l *Ledger) breach(ctx context.Context, who Caller, lk Look, q *BreachAsk, emit func(BreachRow) error) error {
 	lk.What = "breach"
 	if len(q.Members) > 0 {
 		var slots []keyring.Slot

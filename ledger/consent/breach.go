@@ -42,6 +42,26 @@ func Breach(entries []MemberEntry, q *BreachQuery) (items []string, indexes []ui
 	return slices.Compact(items), slices.Compact(indexes)
 }
 
+// CheckBreach refuses items that no version of any policy has: nobody would seem
+// to be affected.
+func (r *Register) CheckBreach(q *BreachQuery) error {
+	for i, it := range q.Items {
+		if !slices.ContainsFunc(r.Policies(), func(v Posted) bool { return v.byItem[it] != nil }) {
+			return invalid("unknown_item", index("items", i), "no version of any policy has the item; see the policies' items")
+		}
+	}
+	return nil
+}
+
+// CheckNoBreach refuses, where nobody was found to be affected, a recipient who
+// was on no register: an authority need not be, but then an entry names it.
+func (r *Register) CheckNoBreach(q *BreachQuery) error {
+	if q.Recipient == "" || slices.ContainsFunc(r.Recipients(), func(s RecipientState) bool { return s.ID == q.Recipient }) {
+		return nil
+	}
+	return invalid("unknown_recipient", "recipient", "the recipient was never on a register, and no entry of that time names it; see GET /v1/recipients")
+}
+
 // leaked returns the items that one entry lets out, in a slice of its own. f
 // is the state before the entry.
 func (q *BreachQuery) leaked(f *Fold, m *MemberEntry) []string {

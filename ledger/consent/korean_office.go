@@ -21,6 +21,10 @@ var koreanOffice = map[string]string{
 	"name the order or event that has ended":                                "끝난 주문이나 이벤트를 reference로 밝히십시오.",
 	"nothing of the member that ends this way is open under that reference": "이 회원에게 그 reference로 열려 있으면서 이렇게 끝나는 것이 없습니다.",
 
+	// Breaches.
+	"no version of any policy has the item; see the policies' items":                                    "어느 방침의 어느 버전에도 없는 항목입니다. 방침의 items를 확인하십시오.",
+	"the recipient was never on a register, and no entry of that time names it; see GET /v1/recipients": "등록부에 오른 적이 없고 그 기간의 어느 기록에도 없는 제공받는 자입니다. GET /v1/recipients를 확인하십시오.",
+
 	// Holds.
 	"name at least one retention class that is held":                                        "보존할 보유 구분(class)을 classes로 하나 이상 밝히십시오.",
 	"no policy has such a retention class; see the policy's retention":                      "어느 방침에도 없는 보유 구분(class)입니다. 방침의 retention을 확인하십시오.",
