@@ -124,7 +124,6 @@ var disclosureChecks = []check{
 	}},
 	{"recipient_not_registered", func(q *query) bool { return !q.toAuthority() && q.m.partyOf(q.v, q.recipient, q.at) == nil }},
 	{"recipient_not_allowed", func(q *query) bool { return !q.toAuthority() && !registered(q) }},
-	{"purpose_not_for_member_kind", func(q *query) bool { return q.basis != nil && q.ofAnotherKind() }},
 	{"unknown_item", func(q *query) bool { return q.basis != nil && !q.heldFor() }},
 	{"item_suspended", func(q *query) bool { return !q.despite() && suspended(q.facts, q.items) }},
 	{"processing_suspended", func(q *query) bool { return !q.despite() && suspension(q.facts) }},
@@ -176,15 +175,6 @@ func (q *query) heldFor() bool {
 				return s.policy == q.v.policy && s.purpose == q.purpose.name && slices.Contains(s.items, item)
 			})
 		})
-	})
-}
-
-// ofAnotherKind says whether the purpose is not for the member's kind, and was never decided on as
-// another that it is for.
-func (q *query) ofAnotherKind() bool {
-	kind := kindUnder(q.l.facts, q.v.policy)
-	return kind != "" && !q.purpose.forKind(kind) && !slices.ContainsFunc(q.facts, func(f *noted) bool {
-		return !f.copy && slices.ContainsFunc(f.says, func(s saying) bool { return s.policy == q.v.policy && s.purpose == q.purpose.name })
 	})
 }
 
