@@ -28,18 +28,10 @@ var forgeryPolicy = strings.NewReplacer(
     items: {mandatory: [email, name]}
     retention: {member: events, buyer: newsletter}
     refusal: {en: You may refuse.}
-  invoices:
-    title: {en: Invoices}
-    kind: collection
-    basis: contract
-    items: {mandatory: [name]}
-    retention: purchase
-    refusal: {en: There is no purchase without an invoice.}
-    member_kinds: [buyer]
   membership:
 `,
 	"  shipping: {until: delivery}\n", "  shipping: {until: delivery}\n  events: {until: event_end}\n",
-).Replace(testPolicy) + `  cloud-co: {name: Cloud, business: hosting, kind: processor, country: KR, purposes: [membership, newsletter, events, invoices], items: [email, name, telephone]}
+).Replace(testPolicy) + `  cloud-co: {name: Cloud, business: hosting, kind: processor, country: KR, purposes: [membership, newsletter, events], items: [email, name, telephone]}
   brand: {name: Brand, business: cosmetics, kind: third_party, country: KR, purposes: [offers], items: [email, telephone]}
   second-brand: {name: Second, business: toys, kind: third_party, country: KR, purposes: [offers], items: [email]}
 exemptions:
@@ -190,12 +182,6 @@ func TestADisclosureThatAnOperatorForgedIsFoundByItsIndex(t *testing.T) {
 			delivered(s, e)
 			index := s.orders["order-2"]
 			e.RestsOn = &index
-		}},
-		{"for a purpose of another kind of member", "no_effective_consent", nil, consent.KeyName{Class: "shop/purchase"}, func(s *forgeryScene, e *consent.Event) {
-			e.Purposes, e.Items, e.Basis = []string{"invoices"}, []string{"name"}, "contract"
-		}},
-		{"for one by an exemption", "purpose_not_for_member_kind", nil, consent.KeyName{Class: "shop/purchase"}, func(s *forgeryScene, e *consent.Event) {
-			e.Purposes, e.Items, e.Recipient, e.Business, e.Basis, e.RestsOn = []string{"invoices"}, []string{"name"}, "tax-office", "", "tax", nil
 		}},
 		{"for a purpose that nobody states", "purpose_not_stated", nil, membershipKey, func(_ *forgeryScene, e *consent.Event) { e.Purposes = []string{"resale"} }},
 		{"before the consent", "no_effective_consent", func(s *forgeryScene) {

@@ -262,9 +262,6 @@ func (a *auditor) mayBeForgotten(no *AuditFinding, m *MemberEntry, s *statement,
 		return a.ended && a.lostBetween(*a.f.suspendedBy(m.Event.Items), m.Index)
 	case "processing_suspended":
 		return a.ended && a.lostBetween(a.f.processingSuspended().index, m.Index)
-	case "purpose_not_for_member_kind":
-		// A decision that was made as another kind covers it as long as that can be read.
-		return a.ended || a.lostBetween(a.entries[0].Index, m.Index)
 	case "dormant":
 		// That the member was active may have been shown by anything, and who has left is not dormant.
 		return a.ended || a.lostBetween(a.entries[0].Index, m.Index)

@@ -216,13 +216,9 @@ func (r *Register) disclosureRecipient(s *statement, d *Disclosure, now time.Tim
 
 // checkDisclosedItems holds items to the policy, and those that an exemption
 // covers to the purpose, as the consent would: to what it names now or named
-// when the member decided, and to the member's kind unless they decided on it as
-// another.
+// when the member decided.
 func checkDisclosedItems(f *Fold, s *statement, ex *Exemption, items []string) error {
 	p := s.posted.Policy
-	if kind := f.kind(p.id); ex != nil && kind != "" && !s.purpose.forKind(kind) && f.bestWord(p.id, s.purpose.ID) == nil {
-		return invalid("purpose_not_for_member_kind", "purpose", "the purpose is not for this kind of member; see its member_kinds")
-	}
 	for i, id := range items {
 		switch it := p.byItem[id]; {
 		case slices.Contains(p.prohibited, id):

@@ -216,29 +216,6 @@ func TestADisclosureForAnEventRestsOnWhatWasSaidOfIt(t *testing.T) {
 	wantRefusal(t, give("event-2"), consent.Forbidden, "item_not_consented", "items") // not given back by a yes to another event
 }
 
-// An exemption is about what the shop holds: of a kind of member that a purpose
-// is not for, it holds nothing for it, unless the member was of another.
-func TestAnExemptionCoversNoPurposeOfAnotherKindOfMember(t *testing.T) {
-	b := newBook(t, haim(t))
-	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership"), grant("payment")), noon))
-	ok(t)(b.consent(haimConsent("visitor", grant("cookies_analytics")), noon))
-	d := func(purpose string, item string) error {
-		_, err := b.disclose(&consent.Disclosure{Recipient: "court", Purpose: purpose, Items: []string{item}, Basis: "legal_process", OccurredAt: noon}, noon)
-		return err
-	}
-	if err := d("payment", "payment_record"); err != nil {
-		t.Errorf("what they decided on as a purchasing member: %v", err)
-	}
-	wantRefusal(t, d("complaints", "name"), consent.Invalid, "purpose_not_for_member_kind", "purpose")
-	ok(t)(b.consent(haimConsent("member", grant("complaints")), noon))
-	if err := d("complaints", "name"); err != nil {
-		t.Errorf("as a member: %v", err)
-	}
-	if findings, doubt := b.audit(); len(findings)+doubt != 0 {
-		t.Errorf("%+v, %d in doubt", findings, doubt)
-	}
-}
-
 // Nobody who may write can make the ledger work for long on one call.
 func TestADisclosureOfThousandsOfItemsIsRefusedAtOnce(t *testing.T) {
 	b := buyer(t)
