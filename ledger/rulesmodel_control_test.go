@@ -28,10 +28,11 @@ func TestAModelWithoutOneOfItsRowsDisagrees(t *testing.T) {
 	} {
 		for _, reason := range c.reasons {
 			t.Run(c.table+"/"+reason, func(t *testing.T) {
-				left := slices.DeleteFunc(slices.Clone(c.all), func(row check) bool { return row.reason == reason })
-				if len(left) != len(c.all)-1 {
+				n := slices.IndexFunc(c.all, func(row check) bool { return row.reason == reason })
+				if n < 0 {
 					t.Fatalf("the table has no row %s", reason)
 				}
+				left := slices.Delete(slices.Clone(c.all), n, n+1)
 				for seed := range uint64(shortRounds) {
 					r := newRun(t)
 					without := *r.m.tables

@@ -16,6 +16,7 @@ type query struct {
 	purpose   *purposeTerms
 	stand     *stand // nil: nothing was said
 	items     []string
+	whole     bool // the question names no items
 	recipient string
 
 	l *life
@@ -43,6 +44,9 @@ var decisionChecks = append(append([]check{
 }, wordChecks...), []check{
 	{"item_not_consented", func(a *query) bool { return !within(a.items, a.stand.items) || !statedItems(a) }},
 	{"recipient_not_consented", func(a *query) bool { return a.recipient != "" && !consentedParty(a) }},
+	{"item_suspended", func(a *query) bool {
+		return a.whole && suspended(a.facts, slices.Concat(a.purpose.must, a.purpose.may))
+	}},
 }...)
 
 // wordChecks are the reasons that lie in what the member said.
@@ -146,7 +150,7 @@ func newest(list []*stand) (index uint64) {
 // a yes to any of them will do.
 func (m *model) decideUnder(l *life, v *version, purpose string, q *consent.Question, at time.Time) verdict {
 	facts := l.asOf(at)
-	a := &query{m: m, at: at, facts: facts, l: l, v: v, purpose: v.purpose(purpose), items: q.Items, recipient: q.Recipient}
+	a := &query{m: m, at: at, facts: facts, l: l, v: v, purpose: v.purpose(purpose), items: q.Items, whole: len(q.Items) == 0, recipient: q.Recipient}
 	all := slices.DeleteFunc(stands(facts, v.policy, purpose), func(s *stand) bool {
 		return s.ref != "" && q.Reference != "" && s.ref != q.Reference
 	})

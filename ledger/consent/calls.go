@@ -129,7 +129,7 @@ func (Access) Format(s fmt.State, _ rune) { io.WriteString(s, "[access]") }
 type Question struct {
 	Member    MemberID
 	Purpose   string
-	Items     []string  // absent: all items that the member consented to for the purpose
+	Items     []string  // absent: all items of a yes to the purpose, none of the purpose's under correction
 	Recipient string    // optional
 	Reference string    // optional: for which order or event, where the purpose's class ends by one
 	At        time.Time // for the ledger: which entries to ask; Decide goes by its now

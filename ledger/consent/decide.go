@@ -69,8 +69,11 @@ func (r *Register) statements(fold *Fold, name string, now time.Time, f func(*st
 // in the register, open corrections, suspended processing, dormancy, consent,
 // items, recipients.
 //
-// A question without items asks about all that the member consented to for
-// the purpose, so one of them under correction is enough for a no. A plain
+// A question without items asks about all that a yes of the member names, and
+// the answer's index says which yes. Last of all, an item under correction is
+// enough for a no if the policy in force names it for the purpose, whether or
+// not a yes does: a yes that names it can be destroyed, and an older one must
+// not be what makes a yes of the no. A plain
 // purpose name that several policies state is allowed only if each that the
 // member is under allows it; "policy/purpose" asks about one. Of a purpose that
 // was decided on for several orders or events, one yes that carries the
@@ -98,9 +101,6 @@ func (r *Register) decide(f *Fold, s *statement, q *Question, now time.Time) Ans
 	}
 	other := *s
 	for w := range f.yeses(s, q.Reference) {
-		if len(q.Items) == 0 && r.saidMore(f, w, now) {
-			continue // it is asked about all that was agreed to, and this word is not all
-		}
 		other.state = w
 		if b := r.carries(f, &other, q, now); b.Allowed {
 			return b
@@ -124,9 +124,8 @@ func (r *Register) carries(f *Fold, s *statement, q *Question, now time.Time) An
 			return a
 		}
 	}
-	if f.anySuspended(items) {
-		a.Reason = ReasonItemSuspended
-		a.Index = f.suspendedBy(items)
+	if index := f.suspendedBy(items); index != nil {
+		a.Reason, a.Index = ReasonItemSuspended, index
 		return a
 	}
 	if q := f.processingSuspended(); q != nil {
@@ -154,6 +153,11 @@ func (r *Register) carries(f *Fold, s *statement, q *Question, now time.Time) An
 	if rec != nil && !coversRecipient(s, rec) {
 		a.Reason = ReasonRecipientNotConsented
 		return a
+	}
+	if len(q.Items) == 0 {
+		if index := f.suspends(s.purpose.has); index != nil {
+			return Answer{Reason: ReasonItemSuspended, Index: index, PolicyVersion: s.posted.version}
+		}
 	}
 	a.Allowed = true
 	return a

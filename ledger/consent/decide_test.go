@@ -1,6 +1,7 @@
 package consent_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,9 @@ func TestADecisionSaysWhyAndOnWhatItRests(t *testing.T) {
 		{consent.Question{Purpose: "membership", Items: []string{"email"}}, true, "consent_in_force", index(100)},
 		{consent.Question{Purpose: "haim/membership", Items: []string{"email"}}, true, "consent_in_force", index(100)},
 		{consent.Question{Purpose: "membership", Items: []string{"email"}, Recipient: "it-vendor"}, true, "consent_in_force", index(100)},
-		{consent.Question{Purpose: "order"}, true, "basis_in_force", index(101)},
+		{consent.Question{Purpose: "order", Items: []string{"name"}}, true, "basis_in_force", index(101)},
+		{consent.Question{Purpose: "order"}, false, "item_suspended", index(106)},
+		{consent.Question{Purpose: "payment"}, true, "basis_in_force", index(104)},
 		{consent.Question{Purpose: "partner_offers", Items: []string{"email"}, Recipient: "partner-brand"}, true, "consent_in_force", index(102)},
 		{consent.Question{Purpose: "promotion"}, false, "no_consent", nil},
 		{consent.Question{Purpose: "complaints"}, false, "no_consent", nil},
@@ -345,7 +348,32 @@ func TestAQuestionWithoutItemsIsAboutAllThatWasAgreedTo(t *testing.T) {
 	}
 }
 
-func TestAYesIsNoSmallerForAnotherWhoseTimeIsUp(t *testing.T) {
+// Which yes names the contested item may not matter: the entry may be destroyed.
+func TestAnItemUnderCorrectionIsANoWhicheverYesIsDestroyed(t *testing.T) {
+	b := newBook(t, haim(t))
+	ok(t)(b.consent(haimConsent("member", grant("membership", "user_id", "email", "name")), noon))
+	ok(t)(b.consent(haimConsent("purchasing_member", grant("membership", "user_id", "email", "name", "address")), noon))
+	without := func(class consent.ClassID) consent.Answer {
+		left := slices.DeleteFunc(slices.Clone(b.entries), func(l line) bool {
+			return l.key.Class == class && must(consent.DecodeEvent(l.body)).Kind == consent.KindConsent
+		})
+		if len(left) == len(b.entries) {
+			t.Fatalf("nothing lies under %s", class)
+		}
+		return b.r.Decide(fold(left), &consent.Question{Purpose: "membership"}, noon)
+	}
+	if a := without("haim/purchasing_member"); !a.Allowed {
+		t.Errorf("control: before the correction: %+v", a)
+	}
+	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "address"}}}, "cor_1", noon))
+	for _, class := range []consent.ClassID{"haim/purchasing_member", "haim/membership"} {
+		if a := without(class); a.Allowed || a.Reason != consent.ReasonItemSuspended {
+			t.Errorf("without what lies under %s: %+v", class, a)
+		}
+	}
+}
+
+func TestASweepIsNotWhatMakesAnOlderYesCount(t *testing.T) {
 	src := strings.Replace(small, "items: {mandatory: [email]}\n    retention: membership", "items: {mandatory: [email], optional: [name]}\n    retention: {member: membership, buyer: records}", 1)
 	b := newBook(t, register(t, []byte(src)))
 	say := func(kind string, d consent.Decision) {
@@ -357,13 +385,13 @@ func TestAYesIsNoSmallerForAnotherWhoseTimeIsUp(t *testing.T) {
 	say("member", grant("marketing", "email"))
 	say("buyer", grant("marketing", "email", "name")) // for three years
 	ok(t)(b.correct(&consent.Correction{Changes: []consent.Change{{Item: "name"}}}, "cor_1", noon))
-	if a := b.ask("marketing", noon); a.Allowed {
-		t.Errorf("control: of all that was agreed to the name is under correction: %+v", a)
-	}
 	later := noon.AddDate(3, 1, 0)
 	before := b.ask("marketing", later)
 	b.sweep(later)
-	if after := b.ask("marketing", later); !after.Allowed || after.Allowed != before.Allowed {
+	if after := b.ask("marketing", later); after.Allowed && !before.Allowed {
 		t.Errorf("before the sweep: %+v, after it: %+v", before, after)
+	}
+	if a := b.ask("marketing", later, "email"); !a.Allowed {
+		t.Errorf("control: the older yes counts for what it names: %+v", a)
 	}
 }

@@ -122,9 +122,14 @@ func (f *Fold) anySuspended(items []string) bool {
 
 // suspendedBy returns the index of the correction that suspends one of items.
 func (f *Fold) suspendedBy(items []string) *uint64 {
-	for _, s := range f.suspended {
-		if slices.Contains(items, s.item) {
-			index := s.index
+	return f.suspends(func(item string) bool { return slices.Contains(items, item) })
+}
+
+// suspends returns the index of a correction of an item that is asked for.
+func (f *Fold) suspends(asked func(item string) bool) *uint64 {
+	for i := range f.suspended {
+		if asked(f.suspended[i].item) {
+			index := f.suspended[i].index
 			return &index
 		}
 	}

@@ -139,20 +139,6 @@ func (f *Fold) yeses(s *statement, reference string) iter.Seq[*purposeState] {
 	}
 }
 
-// saidMore reports whether there is a newer yes to more, on the same order or
-// event or on none, under another key. One whose time is up says nothing more:
-// the sweep that takes it away must not be what makes the older one count.
-func (r *Register) saidMore(f *Fold, w *purposeState, now time.Time) bool {
-	for i := range f.keys {
-		o := f.keys[i].word(w.purpose)
-		if o != nil && o.policy == w.policy && o.decision == stateGranted && o.index > w.index &&
-			o.key.Reference == w.key.Reference && !covers(w.items, o.items) && !r.ranOut(o, now) {
-			return true
-		}
-	}
-	return false
-}
-
 // speaksOf reports whether a word is about an order or event, or about all of
 // them; without one it is asked of any.
 func (s *purposeState) speaksOf(reference string) bool {
