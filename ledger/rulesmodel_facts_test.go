@@ -184,11 +184,16 @@ type stand struct {
 func (s *stand) yes() bool { return s.word == "granted" }
 
 // stands reads what was said of a purpose, by reference. What is said of one order or event is said
-// of that one; a word without a reference that takes back takes back from all.
+// of that one; a word without a reference that takes back takes back from all. A yes to more, kept in
+// another place, leaves the one before it standing: whoever asks of no item in particular is answered
+// by either.
 func stands(facts []*noted, policy, purpose string) []*stand {
 	var out []*stand
 	put := func(s *stand) {
-		out = slices.DeleteFunc(out, func(o *stand) bool { return o.ref == s.ref })
+		out = slices.DeleteFunc(out, func(o *stand) bool {
+			more := s.yes() && o.yes() && o.where != s.where && within(o.items, s.items) && within(o.parties, s.parties)
+			return o.ref == s.ref && !more
+		})
 		out = append(out, s)
 	}
 	for _, f := range facts {
