@@ -103,7 +103,7 @@ func (j *judge) carriedUnder(r *run, v *version, who int, purpose string, items 
 			if len(given) == 0 {
 				given = a.edition.purpose(purpose).must
 			}
-			if within(items, given) && j.mayHave(r, v, d, purpose, recipient) && !j.takenBack(who, i, c, purpose, items) &&
+			if within(items, given) && j.mayHave(r, v, a.edition, d, purpose, recipient) && !j.takenBack(who, i, c, purpose, items) &&
 				(reference == "" || !ofOneEvent(purpose) || c.Reference == reference) {
 				return true
 			}
@@ -117,8 +117,9 @@ func ofOneEvent(purpose string) bool {
 	return purpose == "delivery" || purpose == "raffle" || purpose == "trial"
 }
 
-// mayHave says whether whoever is on the register as a third party was agreed to by name.
-func (j *judge) mayHave(r *run, v *version, d consent.Decision, purpose, recipient string) bool {
+// mayHave says whether whoever is on the register as a third party was agreed to by name: by the call,
+// or by the text of the version that it agreed to.
+func (j *judge) mayHave(r *run, v *version, agreed *edition, d consent.Decision, purpose, recipient string) bool {
 	if recipient == "" {
 		return true
 	}
@@ -126,7 +127,7 @@ func (j *judge) mayHave(r *run, v *version, d consent.Decision, purpose, recipie
 	if p == nil || !slices.Contains(p.purposes, purpose) {
 		return false
 	}
-	return p.kind == "processor" || v.purpose(purpose).basis != "consent" || d.Recipients == nil && v.party(recipient) != nil || slices.Contains(d.Recipients, recipient)
+	return p.kind == "processor" || v.purpose(purpose).basis != "consent" || d.Recipients == nil && agreed.party(recipient) != nil || slices.Contains(d.Recipients, recipient)
 }
 
 // takenBack says whether a later call took back the yes of the i-th one, or one of the items.
