@@ -103,8 +103,10 @@ func (l *Ledger) PlaceHold(ctx context.Context, who Caller, ref Ref, h *consent.
 	if err != nil {
 		return nil, err
 	}
-	return l.doAt(ctx, ref, submitting{cause: causeHold, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
-		return l.register.Load().PlanHold(m.fold, m.states(), h, id, now)
+	return l.onceNow(ctx, who, l.slotOfRef(ref), func(ctx context.Context) (*Answer, error) {
+		return l.doAt(ctx, ref, submitting{cause: causeHold, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return l.register.Load().PlanHold(m.fold, m.states(), h, id, now)
+		})
 	})
 }
 

@@ -39,6 +39,7 @@ type Caller struct {
 	KeyID string // key_…, or "local" for the command line beside the ledger
 	Role  Role
 	From  string // network address, or "control.sock"
+	Once  *Once  // the idempotency key of a write; nil: none
 }
 
 // May says whether the caller's role allows an action.
@@ -84,6 +85,8 @@ type Answer struct {
 	DueAt            time.Time // of a request
 	Notice           string    // ntc_…
 	Hold             string    // hld_…
+	Extra            []byte    // what else a caller of this package wants to be told again
+	Replayed         bool      // it is the answer to an earlier call with the same idempotency key
 }
 
 // Look says why a caller reads a member's data; it becomes the access entry.
@@ -127,6 +130,8 @@ type EntryProof struct {
 type Written struct {
 	Entries    []EntryRef
 	RecordedAt time.Time
+	Extra      []byte // as in Answer
+	Replayed   bool
 }
 
 // APIKey is one row of the register of keys; the secret is not kept.

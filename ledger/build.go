@@ -98,6 +98,9 @@ func (l *Ledger) build(m *member, p *consent.Plan, ch change, now time.Time) (*s
 		}
 		used[i]++
 		newest[i] = today
+		if !p.Ended && !slices.Contains(p.Destroy, d.Key) {
+			s.under(keys[i].keyOf(&rec.Keys[i], today))
+		}
 		s.entries = append(s.entries, e)
 	}
 	s.drafts = p.Entries
@@ -146,6 +149,9 @@ func (l *Ledger) build(m *member, p *consent.Plan, ch change, now time.Time) (*s
 			r := edit()
 			r.Task, r.Wake = task, wake
 		}
+	}
+	if len(s.sealedUnder) == 0 && !ended && len(keys) > 0 {
+		s.under(keys[0].keyOf(&rec.Keys[0], today)) // that the answer dies with the member, if with no entry
 	}
 	s.slot = slot
 	s.pending.answer.Member = l.refs.ref(slot, rec.Nonce)

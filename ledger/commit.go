@@ -304,6 +304,9 @@ func (c *committer) date(group []*submission) []*submission {
 	return now
 }
 
+// destructionsClass is what the answer calls the class of a destruction entry.
+const destructionsClass = "destructions"
+
 // errAfterCommit marks an error after which the group may well be durable.
 var errAfterCommit = errors.New("after the commit")
 
@@ -312,9 +315,17 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 	l := c.l
 	batch := l.keys.Begin()
 	var rot *rotation
+	var marks []*mark
+	var forget [][]byte
 	for _, s := range group {
 		if err := applyKeys(batch, s); err != nil {
 			return nil, fmt.Errorf("change the keyring: %w", err)
+		}
+		if s.mark != nil {
+			marks = append(marks, s.mark)
+		}
+		if s.turn != nil {
+			forget = append(forget, s.turn.forget...)
 		}
 		if s.destruction != nil {
 			if rot == nil {
@@ -359,6 +370,14 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 	})
 	err = batch.Commit(func() error {
 		return l.o.Store.Update(func(w store.Writer) error {
+			if err := c.putMarks(w, marks); err != nil {
+				return err
+			}
+			for _, k := range forget {
+				if err := w.Delete(mapMarks, k); err != nil {
+					return err
+				}
+			}
 			return writeGroup(w, first, entries, tiles, pages, head.encode(headMAC))
 		})
 	})
@@ -370,6 +389,9 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 		if err := l.tags.Add(first+uint64(i), [16]byte(e[chain.HeaderSize:])); err != nil {
 			return nil, fmt.Errorf("%w: index the tags: %w", errAfterCommit, err)
 		}
+	}
+	if err := l.marks.added(marks); err != nil {
+		return nil, fmt.Errorf("%w: index the idempotency keys: %w", errAfterCommit, err)
 	}
 	l.recordedAt.Store(head.recordedAt)
 	l.durable.Store(&durableHead{size: head.size, root: head.root})
@@ -407,6 +429,9 @@ func writeGroup(w store.Writer, first uint64, entries [][]byte, tiles []tile, pa
 }
 
 func applyKeys(b *keyring.Batch, s *submission) error {
+	if s.turn != nil {
+		return s.turn.apply(b)
+	}
 	switch {
 	case s.deleteID:
 		if err := b.DeleteID(s.path); err != nil {
@@ -440,6 +465,9 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 	}
 	for _, s := range group {
 		s.pending.answer.RecordedAt = at
+		if s.mark != nil {
+			s.mark.complete(c.tree.Size(), c.recordedAt)
+		}
 		for i, e := range s.entries {
 			add(s, e, s.drafts[i].Key.Class.Name())
 		}
@@ -449,7 +477,7 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 			if err != nil {
 				return nil, err
 			}
-			system = append(system, systemDraft{topicDestructions, "destructions", body})
+			system = append(system, systemDraft{topicDestructions, destructionsClass, body})
 		}
 		for _, d := range system {
 			e, err := c.sealSystem(d)
@@ -480,6 +508,9 @@ func (l *Ledger) settle(s *submission, err error) {
 	}
 	if s.member != nil {
 		l.members.committed(s)
+	}
+	if s.mark != nil {
+		l.claims.done(s.mark.claim, err)
 	}
 	l.queue.release(1)
 	close(s.pending.done)

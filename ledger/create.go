@@ -51,6 +51,15 @@ func Create(o Options, g Genesis) (*Ledger, error) {
 			}
 		}
 	}
+	for name, epoch := range map[string]uint32{systemAnswers: hourOf(o.Clock()) - answerHours, systemMarks: monthOf(o.Clock()) - markMonths} {
+		key, err := seal.NewKey(o.Rand)
+		if err != nil {
+			return nil, err
+		}
+		if err := batch.PutEpoch(name, epoch, key); err != nil {
+			return nil, err
+		}
+	}
 	root, err := seal.NewKey(o.Rand)
 	if err != nil {
 		return nil, err

@@ -155,12 +155,16 @@ func (l *Ledger) EndEvent(ctx context.Context, who Caller, e *consent.EventEnd) 
 	if err := consent.CheckEventEnd(e, l.now()); err != nil {
 		return nil, err
 	}
+	return l.onceNow(ctx, who, noSlot, func(ctx context.Context) (*Answer, error) { return l.endEvent(ctx, e) })
+}
+
+func (l *Ledger) endEvent(ctx context.Context, e *consent.EventEnd) (*Answer, error) {
 	h := l.endingHash(e.Type, e.Reference)
 	// In memory first: from now on no key is made under the reference, so that none is missed.
 	if !l.endings.begin(h) {
 		return nil, errReferenceEnded
 	}
-	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventEnded, Hash: h[:]}, nil, nil, nil)
+	p, err := l.submitOwn(ctx, topicEvents, endingBody{Kind: kindEventEnded, Hash: h[:]}, nil, nil, nil)
 	var a *Answer
 	if err == nil {
 		a, err = p.Wait(context.WithoutCancel(ctx))
@@ -224,7 +228,7 @@ func (l *Ledger) finishEnding(ctx context.Context, h endingHash) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.submitOwn(topicEvents, endingBody{Kind: kindEventDone, Hash: h[:]}, nil, nil, nil)
+	p, err := l.submitOwn(ctx, topicEvents, endingBody{Kind: kindEventDone, Hash: h[:]}, nil, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -264,7 +265,7 @@ func TestAnAnonymisedDisclosureThatAnOperatorForgedIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := s.l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, nil)
+		p, err := s.l.submitOwn(context.Background(), topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,13 +17,14 @@ const (
 	mapEntries store.Map = "entries"
 	mapTiles   store.Map = "tiles"
 	mapKeyring store.Map = "keyring"
+	mapMarks   store.Map = "marks" // of idempotency keys
 )
 
 // Maps lists the maps that a store for a ledger must have.
-func Maps() []store.Map { return []store.Map{mapMeta, mapEntries, mapTiles, mapKeyring} }
+func Maps() []store.Map { return []store.Map{mapMeta, mapEntries, mapTiles, mapKeyring, mapMarks} }
 
 // Increasing lists the maps whose keys only grow, for stores that can make use of it.
-func Increasing() []store.Map { return []store.Map{mapEntries} }
+func Increasing() []store.Map { return []store.Map{mapEntries, mapMarks} }
 
 var (
 	keyIdentity = []byte("identity")

@@ -108,6 +108,10 @@ type Ledger struct {
 	asks     openAsks
 	endings  endings
 
+	claims  claims
+	answers epochs // by the hour
+	marks   markTable
+
 	sweepMu sync.Mutex // one sweep at a time
 	tasked  int64      // whose task came up to this time have been looked at; owned by the sweep
 
@@ -200,6 +204,9 @@ func Open(o Options) (_ *Ledger, err error) {
 		return nil, err
 	}
 	if err := l.commit.init(l, head, root, tree); err != nil {
+		return nil, err
+	}
+	if err := l.marks.open(l.now()); err != nil {
 		return nil, err
 	}
 	l.members.init(o.CacheBytes)
@@ -327,6 +334,11 @@ func (l *Ledger) openKeyring(root seal.Key, head headRow) error {
 		return err
 	}
 	l.endingKey = refKey.Derive("consentledger/ending/v1")
+	l.answers.name, l.marks.name = systemAnswers, systemMarks
+	l.marks.dir, l.marks.log, l.marks.store = filepath.Join(l.o.Dir, "marks"), l.o.Log, l.o.Store
+	if err := errors.Join(l.answers.load(l.keys), l.marks.load(l.keys)); err != nil {
+		return err
+	}
 	seed, err := l.keys.System(systemSeed)
 	if err != nil {
 		return err
@@ -396,6 +408,7 @@ func (l *Ledger) closeFiles() error {
 	if l.tags != nil {
 		err = errors.Join(err, l.tags.Close())
 	}
+	err = errors.Join(err, l.marks.close())
 	if l.headFile != nil {
 		err = errors.Join(err, l.headFile.close())
 	}

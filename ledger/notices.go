@@ -99,7 +99,7 @@ func (l *Ledger) submitNotice(ctx context.Context, who Caller, n *consent.Notice
 		Kind: kindNotice, ID: id, Notice: n.Kind, Destruction: n.Destruction, Recipient: n.Recipient, Channel: n.Channel,
 		SentAtMs: unixMilli(n.SentAt), DueAtMs: unixMilli(n.DueAt), Outcome: n.Outcome, Reason: n.Reason, By: who.KeyID,
 	}
-	return l.submitOwn(topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) }, nil)
+	return l.submitOwn(ctx, topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) }, nil)
 }
 
 func unixMilli(t time.Time) int64 {
@@ -134,7 +134,7 @@ func (l *Ledger) isDestruction(index uint64) error {
 
 // submitOwn queues an entry of one of the ledger's own topics. durable is called once it is, before
 // anybody is answered; dated, if not nil, is asked before that with the time that it will have.
-func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable func(), dated func(time.Time) error) (*Pending, error) {
+func (l *Ledger) submitOwn(ctx context.Context, topic string, body any, answer func(*Answer), durable func(), dated func(time.Time) error) (*Pending, error) {
 	if err := l.Health(); err != nil {
 		return nil, err
 	}
@@ -149,13 +149,17 @@ func (l *Ledger) submitOwn(topic string, body any, answer func(*Answer), durable
 	if err := l.queue.reserve(); err != nil {
 		return nil, err
 	}
+	if err := l.markFor(ctx, s); err != nil {
+		l.queue.release(1)
+		return nil, err
+	}
 	l.queue.put(s)
 	return s.pending, nil
 }
 
 // submitAnonymised records a disclosure of data that identifies nobody. It is of no member, so it
 // lies with the ledger's own entries.
-func (l *Ledger) submitAnonymised(d *consent.Disclosure) (*Pending, error) {
+func (l *Ledger) submitAnonymised(ctx context.Context, d *consent.Disclosure) (*Pending, error) {
 	now := l.now()
 	e, err := l.register.Load().PlanAnonymised(d, now)
 	if err != nil {
@@ -165,7 +169,7 @@ func (l *Ledger) submitAnonymised(d *consent.Disclosure) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.submitOwn(topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, soonAfter(now))
+	return l.submitOwn(ctx, topicStatistics, eventBody{Kind: kindAnonymised, Event: raw}, nil, nil, soonAfter(now))
 }
 
 // eventBody is an event without a member.

@@ -28,6 +28,10 @@ type submission struct {
 
 	destruction *destruction // nil if no key is destroyed
 
+	sealedUnder []seal.Key // the member's keys that its entries lie under, and that live on
+	mark        *mark      // of its idempotency key
+	turn        *turn      // of the keys of marks
+
 	durable func() // called once it is, before it is answered
 
 	pending *Pending
@@ -35,7 +39,7 @@ type submission struct {
 
 // empty says whether there is nothing to make durable.
 func (s *submission) empty() bool {
-	return len(s.entries) == 0 && len(s.system) == 0 && s.putID == nil && !s.deleteID && s.record == nil && !s.deleteRec && s.destruction == nil
+	return len(s.entries) == 0 && len(s.system) == 0 && s.putID == nil && !s.deleteID && s.record == nil && !s.deleteRec && s.destruction == nil && s.mark == nil && s.turn == nil
 }
 
 // systemDraft is an entry of the ledger's own, sealed by the commit loop.

@@ -46,6 +46,10 @@ func (l *Ledger) AddRecipient(ctx context.Context, who Caller, c *consent.Recipi
 	if !who.May(ActRegister) {
 		return Written{}, ErrForbidden
 	}
+	return l.onceWritten(ctx, who, func(ctx context.Context) (Written, error) { return l.addRecipient(ctx, who, c) })
+}
+
+func (l *Ledger) addRecipient(ctx context.Context, who Caller, c *consent.RecipientChange) (Written, error) {
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
 	base := l.register.Load()

@@ -131,6 +131,10 @@ func (l *Ledger) writeRegister(ctx context.Context, who Caller, dated func(time.
 	if err := l.queue.reserve(); err != nil {
 		return Written{}, err
 	}
+	if err := l.markFor(ctx, s); err != nil {
+		l.queue.release(1)
+		return Written{}, err
+	}
 	l.queue.put(s)
 	// The register in memory must follow what is durable, so a caller who goes away is not heeded.
 	a, err := s.pending.Wait(context.WithoutCancel(ctx))
@@ -153,11 +157,19 @@ func (l *Ledger) AddPolicy(ctx context.Context, who Caller, yaml []byte) (*conse
 	if err != nil {
 		return nil, Written{}, err
 	}
+	w, err := l.onceWritten(ctx, who, func(ctx context.Context) (Written, error) { return l.addPolicy(ctx, who, yaml, p) })
+	if err != nil {
+		return nil, Written{}, err
+	}
+	return p, w, nil
+}
+
+func (l *Ledger) addPolicy(ctx context.Context, who Caller, yaml []byte, p *consent.Policy) (Written, error) {
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
 	base := l.register.Load()
 	if _, err := base.With(p, l.now()); err != nil {
-		return nil, Written{}, err
+		return Written{}, err
 	}
 	var bodies []registerBody
 	for piece := range slices.Chunk(yaml, policyPart) {
@@ -169,14 +181,14 @@ func (l *Ledger) AddPolicy(ctx context.Context, who Caller, yaml []byte) (*conse
 	// A notice period goes by the time that the entry gets, which may be of the next day.
 	w, err := l.writeRegister(ctx, who, func(at time.Time) error { _, err := base.With(p, at); return err }, bodies...)
 	if err != nil {
-		return nil, Written{}, err
+		return Written{}, err
 	}
 	reg, err := base.With(p, w.RecordedAt)
 	if err != nil {
-		return nil, Written{}, fmt.Errorf("%w: a policy was recorded that may not follow the others: %w", ErrCorrupt, err)
+		return Written{}, fmt.Errorf("%w: a policy was recorded that may not follow the others: %w", ErrCorrupt, err)
 	}
 	l.register.Store(reg)
-	return p, w, nil
+	return w, nil
 }
 
 // API tokens: cl_live_<id>_<secret><checksum>. The checksum lets a typing error be told from a

@@ -71,9 +71,11 @@ func (l *Ledger) RequestOutcome(ctx context.Context, who Caller, o *consent.Requ
 		return nil, errUnknownRequest
 	}
 	c := submitting{cause: causeExpiry, answer: func(a *Answer) { a.Request = o.Request }}
-	p, err := l.writeSlot(ctx, rec.Path, slot, func(m *member, now time.Time) (*submission, error) {
-		return l.planned(m, c, change{cause: c.cause}, now, func(m *member, now time.Time) (*consent.Plan, error) {
-			return l.register.Load().PlanRequestOutcome(m.fold, m.states(), o, now)
+	p, err := l.once(ctx, who, func() (uint64, error) { return slot, nil }, func(ctx context.Context) (*Pending, error) {
+		return l.writeSlot(ctx, rec.Path, slot, func(m *member, now time.Time) (*submission, error) {
+			return l.planned(m, c, change{cause: c.cause}, now, func(m *member, now time.Time) (*consent.Plan, error) {
+				return l.register.Load().PlanRequestOutcome(m.fold, m.states(), o, now)
+			})
 		})
 	})
 	if err != nil {

@@ -25,6 +25,39 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 	if !who.May(actionOf(call)) {
 		return nil, ErrForbidden
 	}
+	return l.once(ctx, who, l.slotOf(call), func(ctx context.Context) (*Pending, error) { return l.submitCall(ctx, who, call) })
+}
+
+// slotOf leads from a call to the slot of its member.
+func (l *Ledger) slotOf(call Call) slotFinder {
+	switch c := call.(type) {
+	case *consent.Consent:
+		return l.slotOfID(c.Member)
+	case *consent.Withdrawal:
+		return l.slotOfID(c.Member)
+	case *consent.Correction:
+		return l.slotOfID(c.Member)
+	case *consent.CorrectionOutcome:
+		return l.slotOfID(c.Member)
+	case *consent.Disclosure:
+		return l.slotOfID(c.Member)
+	case *consent.Activity:
+		return l.slotOfID(c.Member)
+	case *consent.Reactivation:
+		return l.slotOfID(c.Member)
+	case *consent.Signal:
+		return l.slotOfID(c.Member)
+	case *consent.Request:
+		return l.slotOfID(c.Member)
+	case *consent.Notice:
+		return l.slotOfID(c.Member)
+	case *consent.EventEnd:
+		return l.slotOfID(c.Member)
+	}
+	return noSlot
+}
+
+func (l *Ledger) submitCall(ctx context.Context, who Caller, call Call) (*Pending, error) {
 	reg := l.register.Load // asked when the member's turn has come
 	switch c := call.(type) {
 	case *consent.Consent:
@@ -63,7 +96,7 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 		})
 	case *consent.Disclosure:
 		if c.Form == consent.FormAnonymised {
-			return l.submitAnonymised(c)
+			return l.submitAnonymised(ctx, c)
 		}
 		return l.submitDisclosure(ctx, c)
 	case *consent.Activity:
@@ -148,6 +181,10 @@ func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member,
 	now := l.now()
 	s, err := f(m, now)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.markFor(ctx, s); err != nil {
+		m.dead = true // its counters are ahead of what is written
 		return nil, err
 	}
 	if s.empty() {

@@ -66,6 +66,7 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 		n, err = l.sweepOnce(ctx)
 		changed, more = changed+n, n > 0
 	}
+	err = worse(err, l.sweepMarks(ctx))
 	now := l.now()
 	again := l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
 		return l.keys.Tasks(l.tasked, now.Unix(), from, sweepBatch)

@@ -237,6 +237,26 @@ func (k *Keyring) System(name string) (seal.Key, error) {
 	return key, nil
 }
 
+// Epoch returns a key that PutEpoch set: the oldest that can still be had, and which epoch it is of.
+func (k *Keyring) Epoch(name string) (epoch uint32, key seal.Key, err error) {
+	val, err := k.get(systemKey(name))
+	if err != nil {
+		return 0, seal.Key{}, err
+	}
+	if val == nil {
+		return 0, seal.Key{}, fmt.Errorf("%w: %s", ErrNoKey, name)
+	}
+	if len(val) == seal.KeySize+4 {
+		key, err = seal.KeyFromBytes(val[:seal.KeySize])
+	} else {
+		err = errDamagedRecord
+	}
+	if err != nil {
+		return 0, seal.Key{}, fmt.Errorf("%w: the ledger's own key %s: %w", ErrDamaged, name, err)
+	}
+	return binary.BigEndian.Uint32(val[seal.KeySize:]), key, nil
+}
+
 // ByID returns what a member id leads to; ok is false if the id is not known.
 func (k *Keyring) ByID(p IDPath) (rec IDRecord, ok bool, err error) {
 	val, err := k.get(idKey(p))
@@ -313,6 +333,16 @@ func (b *Batch) PutSystem(name string, key seal.Key) error {
 		return fmt.Errorf("keyring: the ledger's own key %s was cleared, or never drawn", name)
 	}
 	return b.set(systemKey(name), key.AppendTo(nil), times{})
+}
+
+// PutEpoch sets a key of the ledger's own that moves on with time: the one of epoch, from which the
+// later ones follow. Whoever moves it on puts the later key in its place, in a batch that is sealed
+// under a fresh root.
+func (b *Batch) PutEpoch(name string, epoch uint32, key seal.Key) error {
+	if key.IsZero() {
+		return fmt.Errorf("keyring: the ledger's own key %s was cleared, or never drawn", name)
+	}
+	return b.set(systemKey(name), binary.BigEndian.AppendUint32(key.AppendTo(nil), epoch), times{})
 }
 
 // PutID sets what a member id leads to.
