@@ -85,8 +85,9 @@ type Answer struct {
 	DueAt            time.Time // of a request
 	Notice           string    // ntc_…
 	Hold             string    // hld_…
-	Extra            []byte    // what else a caller of this package wants to be told again
 	Replayed         bool      // it is the answer to an earlier call with the same idempotency key
+
+	extra []byte // of an answer told again
 }
 
 // Look says why a caller reads a member's data; it becomes the access entry.
@@ -130,8 +131,9 @@ type EntryProof struct {
 type Written struct {
 	Entries    []EntryRef
 	RecordedAt time.Time
-	Extra      []byte // as in Answer
-	Replayed   bool
+	Replayed   bool // as in Answer
+
+	extra []byte
 }
 
 // APIKey is one row of the register of keys; the secret is not kept.

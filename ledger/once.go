@@ -37,8 +37,9 @@ type claim struct {
 	name    string // of the key in the table
 	once    *Once
 	scope   string
-	queued  bool // the commit loop lets go of it
-	unknown bool // guarded by the table: whether its call was recorded is not known until the next start
+	extra   []byte // what the answer holds beside an Answer's own
+	queued  bool   // the commit loop lets go of it
+	unknown bool   // guarded by the table: whether its call was recorded is not known until the next start
 }
 
 // claims are the idempotency keys of calls under way.
@@ -163,12 +164,12 @@ func (l *Ledger) onceNow(ctx context.Context, who Caller, of slotFinder, write f
 func (l *Ledger) onceWritten(ctx context.Context, who Caller, write func(context.Context) (Written, error)) (Written, error) {
 	a, err := l.onceNow(ctx, who, noSlot, func(ctx context.Context) (*Answer, error) {
 		w, err := write(ctx)
-		return &Answer{Entries: w.Entries, RecordedAt: w.RecordedAt, Extra: w.Extra}, err
+		return &Answer{Entries: w.Entries, RecordedAt: w.RecordedAt}, err
 	})
 	if err != nil {
 		return Written{}, err
 	}
-	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt, Extra: a.Extra, Replayed: a.Replayed}, nil
+	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt, extra: a.extra, Replayed: a.Replayed}, nil
 }
 
 // markFor gives a submission the mark of the claim that its call has, if it has one.

@@ -139,11 +139,12 @@ func (s *submission) classes() []string {
 	return out
 }
 
-func (s *submission) onceAnswer() onceAnswer {
+func (s *submission) onceAnswer(extra []byte) onceAnswer {
 	a := &s.pending.answer
 	o := onceAnswer{
+		Extra:   extra,
 		Classes: s.classes(), Correction: a.Correction, DestroyedKeys: uint64(a.DestroyedKeys), DestroyedEntries: uint64(a.DestroyedEntries),
-		Request: a.Request, DueAtMs: unixMilli(a.DueAt), Notice: a.Notice, Hold: a.Hold, Extra: a.Extra,
+		Request: a.Request, DueAtMs: unixMilli(a.DueAt), Notice: a.Notice, Hold: a.Hold,
 	}
 	if a.Member != (Ref{}) {
 		o.Member = a.Member[:]
@@ -165,7 +166,7 @@ func (s *submission) onceAnswer() onceAnswer {
 func (o *onceAnswer) answer() (*Answer, error) {
 	a := &Answer{
 		Correction: o.Correction, DestroyedKeys: int(o.DestroyedKeys), DestroyedEntries: int(o.DestroyedEntries),
-		Request: o.Request, DueAt: timeOfMilli(o.DueAtMs), Notice: o.Notice, Hold: o.Hold, Extra: o.Extra, Replayed: true,
+		Request: o.Request, DueAt: timeOfMilli(o.DueAtMs), Notice: o.Notice, Hold: o.Hold, extra: o.Extra, Replayed: true,
 	}
 	if len(o.Member) != 0 && copy(a.Member[:], o.Member) != len(a.Member) {
 		return nil, fmt.Errorf("%w: the member of an answer that was kept", ErrCorrupt)
@@ -223,7 +224,7 @@ func (l *Ledger) newMark(c *claim, s *submission) (*mark, error) {
 		return nil, err
 	}
 	defer k.Clear()
-	raw, err := encodeBody(s.onceAnswer())
+	raw, err := encodeBody(s.onceAnswer(c.extra))
 	if err != nil {
 		return nil, err
 	}

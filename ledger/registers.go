@@ -250,6 +250,31 @@ func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, role Role, name s
 	if len(name) == 0 || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || unicode.Is(unicode.Mn, r) }) {
 		return fail(&consent.Refusal{Kind: consent.Invalid, Code: "invalid_name", Field: "name", Message: "name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend"})
 	}
+	var key APIKey
+	var token string
+	w, err := l.onceWritten(ctx, who, func(ctx context.Context) (w Written, err error) {
+		key, token, w, err = l.createAPIKey(ctx, who, role, name)
+		return w, err
+	})
+	if err != nil || !w.Replayed {
+		return key, token, w, err
+	}
+	// The token is told again, as long as the answer can be had: who has lost it has no other way to it.
+	var made madeKey
+	if err := decodeBody(w.extra, &made); err != nil {
+		return fail(err)
+	}
+	return (*l.apiKeys.Load())[made.ID].APIKey, made.Token, w, nil
+}
+
+// madeKey is what the answer to a new key says, to be told again.
+type madeKey struct {
+	ID    string `cbor:"1,keyasint"`
+	Token string `cbor:"2,keyasint"`
+}
+
+func (l *Ledger) createAPIKey(ctx context.Context, who Caller, role Role, name string) (APIKey, string, Written, error) {
+	fail := func(err error) (APIKey, string, Written, error) { return APIKey{}, "", Written{}, err }
 	var raw [keyIDBytes + secretBytes]byte
 	if _, err := io.ReadFull(l.o.Rand, raw[:]); err != nil {
 		return fail(fmt.Errorf("draw an API key: %w", err))
@@ -260,6 +285,13 @@ func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, role Role, name s
 	token += checksum(token)
 	row := apiKeyRow{APIKey: APIKey{ID: "key_" + id, Role: role, Name: name}, secret: l.apiKey.MAC(secret)}
 	clear(raw[:])
+	if c := claimOf(ctx); c != nil {
+		var err error
+		if c.extra, err = encodeBody(madeKey{row.ID, token}); err != nil {
+			return fail(err)
+		}
+		defer clear(c.extra)
+	}
 
 	l.regMu.Lock()
 	defer l.regMu.Unlock()

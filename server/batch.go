@@ -310,8 +310,15 @@ func (b *batch) submitLine(l *line, raw []byte) {
 			l.refused = newProblem("outcome_unknown", "", outcomeUnknown)
 		}
 	}()
-	if l.call, l.refused = decodeLine(l.kind, raw); l.refused != nil {
+	var key *string
+	if l.call, key, l.refused = decodeLine(l.kind, raw); l.refused != nil {
 		return
+	}
+	who := b.x.caller
+	if key != nil {
+		if who.Once, l.refused = b.x.once(lineOnce, *key, raw); l.refused != nil {
+			return
+		}
 	}
 	const shortest, longest = 250 * time.Microsecond, 8 * time.Millisecond
 	for pause := shortest; ; pause = min(2*pause, longest) {
@@ -324,12 +331,14 @@ func (b *batch) submitLine(l *line, raw []byte) {
 			return
 		}
 		var err error
-		l.waiting, err = b.x.s.book.Submit(b.ctx, b.x.caller, l.call)
+		l.waiting, err = b.x.s.book.Submit(b.ctx, who, l.call)
 		if err == nil {
 			return
 		}
-		if !errors.Is(err, ledger.ErrBusy) {
-			l.refused = b.x.problemOf(err)
+		if !errors.Is(err, ledger.ErrBusy) && !errors.Is(err, ledger.ErrInProgress) {
+			if l.refused = b.x.problemOf(err); l.refused.field == idempotencyKey {
+				l.refused.field = lineOnce
+			}
 			return
 		}
 		select {
@@ -402,6 +411,9 @@ func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer) []
 		out = l.refused.appendTo(out, b.x.id, b.lang)
 	} else {
 		out = append(out, `"status":201,`...)
+		if a.Replayed {
+			out = append(out, `"idempotent_replayed":true,`...)
+		}
 		out = appendAnswer(out, l.call, a)
 	}
 	return append(out, '}', '\n')

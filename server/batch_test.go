@@ -21,11 +21,12 @@ import (
 
 // batchLine is what every line of an answer has.
 type batchLine struct {
-	Line    int
-	Status  int
-	Code    string
-	Field   string
-	Entries []api.Entry
+	Line     int
+	Status   int
+	Code     string
+	Field    string
+	Entries  []api.Entry
+	Replayed bool `json:"idempotent_replayed"`
 }
 
 // runBatch sends a body as it is, and returns the lines of the answer.
@@ -110,7 +111,7 @@ func TestABadLineIsAnAnswerAndNotTheEnd(t *testing.T) {
 		`{"type":"other","member_id":"m"}` + "\n" +
 		`{"member_id":"m","scope":"membership"}` + "\n" +
 		`{"type":"withdrawal","member_id":"m","scope":"membership","scope":"membership"}` + "\n" +
-		`{"type":"withdrawal","idempotency_key":"k","member_id":"m","scope":"membership"}` + "\n" +
+		`{"type":"withdrawal","idempotency_key":"a b","member_id":"m","scope":"membership"}` + "\n" +
 		long +
 		`{"t\u0079pe":"withdrawal","memb\u0065r_id":"\u006d","scope":"membership"}` + "\r\n" +
 		`{"type":"disclosure","recipient":"r","purpose":"p","items":["i"],"occurred_at":"yesterday","member_id":"m"}` + "\n" +
@@ -123,7 +124,7 @@ func TestABadLineIsAnAnswerAndNotTheEnd(t *testing.T) {
 		{Status: 400, Code: "invalid_value", Field: "type"},
 		{Status: 400, Code: "invalid_value", Field: "type"},
 		{Status: 400, Code: "duplicate_field", Field: "scope"},
-		{Status: 501, Code: "idempotency_not_available", Field: "idempotency_key"},
+		{Status: 400, Code: "idempotency_key_invalid", Field: "idempotency_key"},
 		{Status: 413, Code: "line_too_large"},
 		{Status: 201},
 		{Status: 400, Code: "invalid_time", Field: "occurred_at"},

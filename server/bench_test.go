@@ -73,13 +73,13 @@ func BenchmarkBatchLine(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, p := decodeLine(lineConsent, raw); p != nil {
+			if _, _, p := decodeLine(lineConsent, raw); p != nil {
 				b.Fatal(p.code)
 			}
 		}
 	})
 	b.Run("encode", func(b *testing.B) {
-		call, _ := decodeLine(lineConsent, raw)
+		call, _, _ := decodeLine(lineConsent, raw)
 		a, _ := doublePending{&double{}, 1}.Wait(b.Context())
 		bt := &batch{}
 		var out []byte

@@ -17,7 +17,11 @@ var codes = map[string]codeKind{
 	"unauthorized":       {http.StatusUnauthorized, "A valid API key is needed", "유효한 API 키가 필요함", 0, ""},
 	"role_not_allowed":   {http.StatusForbidden, "The key's role does not allow this", "키의 역할로는 할 수 없음", 0, ""},
 
-	"idempotency_not_available": {http.StatusNotImplemented, "Idempotency keys are not available", "멱등 키를 사용할 수 없음", 0, ""},
+	"idempotency_not_available": {http.StatusBadRequest, "No idempotency key belongs here", "멱등 키를 쓸 수 없는 호출", 0, ""},
+	"idempotency_key_invalid":   {http.StatusBadRequest, "Invalid idempotency key", "잘못된 멱등 키", 0, ""},
+	"idempotency_key_reused":    {http.StatusUnprocessableEntity, "The idempotency key stands for another call", "다른 호출에 쓰인 멱등 키", 0, ""},
+	"idempotency_in_progress":   {http.StatusConflict, "The first call is still under way", "첫 호출이 아직 처리 중", 1, ""},
+	"already_done":              {http.StatusConflict, "This was done before", "이미 처리된 호출", 0, ""},
 	"not_acceptable":            {http.StatusNotAcceptable, "Not available in an acceptable form", "받을 수 있는 형식으로 답할 수 없음", 0, ""},
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "Unsupported media type", "지원하지 않는 미디어 형식", 0, ""},
 	"unsupported_encoding":      {http.StatusUnsupportedMediaType, "Unsupported content encoding", "지원하지 않는 콘텐츠 인코딩", 0, ""},

@@ -66,7 +66,7 @@ var exchanges = sync.Pool{New: func() any {
 	return &exchange{body: make([]byte, 0, 4<<10), out: make([]byte, 0, 1<<10)}
 }}
 
-// serve decides, in the order of the contract: 401, 403 (the role), 501, 406,
+// serve decides, in the order of the contract: 401, 403 (the role), 406,
 // 415, 413, 400 of headers and query; 404 and 405 were decided by the router. The
 // handler goes on with 400 of the body, 404, 409 and the rules.
 func (s *Server) serve(rt *route, local bool, w http.ResponseWriter, r *http.Request, params httprouter.Params) {
@@ -109,7 +109,7 @@ func (x *exchange) done() {
 	level, message := slog.LevelDebug, "answered"
 	switch {
 	case x.left:
-	case x.status >= 500 && x.status != http.StatusNotImplemented && !x.expected:
+	case x.status >= 500 && !x.expected:
 		level, message = slog.LevelError, "answered with an error"
 	case took >= x.s.o.SlowAfter && !x.rt.stream && !x.rt.long:
 		level, message = slog.LevelWarn, "answered slowly"
@@ -148,9 +148,6 @@ func (x *exchange) admit(local bool) *problem {
 			return roleNotAllowed()
 		}
 	}
-	if _, there := r.Header["Idempotency-Key"]; there && rt.writes {
-		return newProblem("idempotency_not_available", "Idempotency-Key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the call without the header.")
-	}
 	if rt.offers != nil {
 		if x.offer = pick(r.Header["Accept"], rt.offers); x.offer == nil {
 			return newProblem("not_acceptable", "Accept", "Leave Accept out, or name one of these: %s.", names(rt.offers))
@@ -171,6 +168,9 @@ func (x *exchange) admit(local bool) *problem {
 		}
 	}
 	if p := x.checkQuery(); p != nil {
+		return p
+	}
+	if p := x.onceHeader(); p != nil {
 		return p
 	}
 	if rt.look {
@@ -385,6 +385,8 @@ func problemOf(err error) *problem {
 		return newProblem("outcome_unknown", "", outcomeUnknown)
 	case errors.As(err, &refusal):
 		return refusedBy(refusal)
+	case onceProblem(err) != nil:
+		return onceProblem(err)
 	case errors.Is(err, ledger.ErrUnknownMember):
 		return newProblem("unknown_member", "", "No such member is on record. A consent with `enrol: true` records a new one.")
 	case errors.Is(err, ledger.ErrWithdrawn):

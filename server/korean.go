@@ -6,12 +6,16 @@ package server
 var inKorean = map[string]string{
 	// Of routes, keys and headers.
 	"There is nothing at this path; API.md lists the routes. Paths are case-sensitive, without a trailing slash or percent-encoding.": "이 경로에는 아무것도 없습니다. 경로 목록은 API.md에 있습니다. 경로는 대소문자를 구분하며, 끝에 슬래시를 붙이거나 퍼센트 인코딩을 쓰지 않습니다.",
-	"Use one of the methods in Allow.":                                                                                   "Allow 헤더에 있는 메서드 가운데 하나를 쓰십시오.",
-	"Send `Authorization: Bearer cl_live_…` with a key that is live.":                                                    "유효한 키로 `Authorization: Bearer cl_live_…`를 보내십시오.",
-	"Use a key whose role allows this call; API.md lists the roles.":                                                     "이 호출이 허용된 역할의 키를 쓰십시오. 역할 목록은 API.md에 있습니다.",
-	"Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the call without the header.": "아무것도 기록되지 않았습니다. 이 서버는 멱등 키를 보장할 수 없습니다. 이 헤더 없이 보내십시오.",
-	"Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.":         "아무것도 기록되지 않았습니다. 이 서버는 멱등 키를 보장할 수 없습니다. 이 필드 없이 행을 보내십시오.",
-	"Send the body as it is, without the header.":                                                                        "이 헤더 없이 본문을 그대로 보내십시오.",
+	"Use one of the methods in Allow.":                                                                                                               "Allow 헤더에 있는 메서드 가운데 하나를 쓰십시오.",
+	"Send `Authorization: Bearer cl_live_…` with a key that is live.":                                                                                "유효한 키로 `Authorization: Bearer cl_live_…`를 보내십시오.",
+	"Use a key whose role allows this call; API.md lists the roles.":                                                                                 "이 호출이 허용된 역할의 키를 쓰십시오. 역할 목록은 API.md에 있습니다.",
+	"A DELETE needs no idempotency key: made again, it finds nothing to delete. Send it without the header.":                                         "DELETE에는 멱등 키가 필요 없습니다. 다시 보내도 지울 것이 없을 뿐입니다. 이 헤더 없이 보내십시오.",
+	"A batch has no idempotency key; give each line one of its own, in idempotency_key.":                                                             "일괄 처리 전체에는 멱등 키가 없습니다. 행마다 idempotency_key에 따로 적으십시오.",
+	"Send one idempotency key of 1 to %d visible ASCII characters, such as a UUID, with nothing in it that is the member's.":                         "멱등 키는 UUID처럼 보이는 ASCII 문자 1~%d자로 하나만 보내고, 회원에 관한 것은 넣지 마십시오.",
+	"Nothing was recorded: this key stands for another call. Send each call with a key of its own, and only the same bytes again with the same key.": "아무것도 기록되지 않았습니다. 이 키는 다른 호출에 쓰였습니다. 호출마다 다른 키를 쓰고, 같은 키로는 같은 내용만 다시 보내십시오.",
+	"The first call with this key is still under way. Send it again after the time in Retry-After.":                                                  "이 키의 첫 호출이 아직 처리 중입니다. Retry-After의 시간이 지난 뒤 다시 보내십시오.",
+	"This call was recorded, and is not recorded again; its answer is no longer kept. What is on record is in the member's history.":                 "이 호출은 이미 기록되었고 다시 기록하지 않습니다. 그 답은 더 이상 보관하지 않습니다. 기록된 내용은 회원의 이력에 있습니다.",
+	"Send the body as it is, without the header.":                                                                                                    "이 헤더 없이 본문을 그대로 보내십시오.",
 
 	"Send `Content-Type: %s`.":                                         "`Content-Type: %s`로 보내십시오.",
 	"Send at most %d bytes.":                                           "최대 %d바이트까지 보낼 수 있습니다.",

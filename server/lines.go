@@ -149,61 +149,68 @@ func (c *scan) peekPast() bool {
 	return false
 }
 
-// decodeLine makes a call of a batch's line of a kind.
-func decodeLine(k lineKind, b []byte) (ledger.Call, *problem) {
+// decodeLine makes a call of a batch's line of a kind, and reads its idempotency key.
+func decodeLine(k lineKind, b []byte) (call ledger.Call, key *string, p *problem) {
 	switch k {
 	case lineConsent:
 		var in api.ConsentLine
-		if p := decodeLineInto(shapeConsentLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeConsentLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(consentOf(&in.Consent))
+		call, p = callOf(consentOf(&in.Consent))
+		return call, in.IdempotencyKey, p
 	case lineWithdrawal:
 		var in api.WithdrawalLine
-		if p := decodeLineInto(shapeWithdrawalLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeWithdrawalLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(withdrawalOf(&in.Withdrawal))
+		call, p = callOf(withdrawalOf(&in.Withdrawal))
+		return call, in.IdempotencyKey, p
 	case lineCorrection:
 		var in api.CorrectionLine
-		if p := decodeLineInto(shapeCorrectionLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeCorrectionLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(correctionOf(&in.Correction))
+		call, p = callOf(correctionOf(&in.Correction))
+		return call, in.IdempotencyKey, p
 	case lineDisclosure:
 		var in api.DisclosureLine
-		if p := decodeLineInto(shapeDisclosureLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeDisclosureLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(disclosureOf(&in.Disclosure))
+		call, p = callOf(disclosureOf(&in.Disclosure))
+		return call, in.IdempotencyKey, p
 	case lineActivity:
 		var in api.ActivityLine
-		if p := decodeLineInto(shapeActivityLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeActivityLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(activityOf(&in.Activity))
+		call, p = callOf(activityOf(&in.Activity))
+		return call, in.IdempotencyKey, p
 	case lineSignal:
 		var in api.SignalLine
-		if p := decodeLineInto(shapeSignalLine, b, &in, &in.Line); p != nil {
-			return nil, p
+		if p := decodeInto(shapeSignalLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return callOf(signalOf(&in.Signal))
+		call, p = callOf(signalOf(&in.Signal))
+		return call, in.IdempotencyKey, p
 	case lineEvent:
 		var in api.EventLine
-		if p := decodeLineInto(shapeEventLine, b, &in, &api.Line{}); p != nil {
-			return nil, p
+		if p := decodeInto(shapeEventLine, b, &in); p != nil {
+			return nil, nil, p
 		}
-		return eventLine(&in)
+		call, p = eventLine(&in)
+		return call, in.IdempotencyKey, p
 	}
 	// Which fields the line may have depends on its type; without one, say what is wrong with the JSON first.
 	var anything any
 	if len(b) == 0 {
-		return nil, newProblem("empty_body", "", "The line is empty; send a JSON object, and nothing after the last line's end.")
+		return nil, nil, newProblem("empty_body", "", "The line is empty; send a JSON object, and nothing after the last line's end.")
 	}
 	if json.Unmarshal(b, &anything) != nil {
-		return nil, newProblem("malformed_json", "", "The line is not JSON (RFC 8259).")
+		return nil, nil, newProblem("malformed_json", "", "The line is not JSON (RFC 8259).")
 	}
-	return nil, newProblem("invalid_value", "type", "Send the line's type: consent, withdrawal, correction, disclosure, activity, signal, delivered or event_ended.")
+	return nil, nil, newProblem("invalid_value", "type", "Send the line's type: consent, withdrawal, correction, disclosure, activity, signal, delivered or event_ended.")
 }
 
 // eventLine takes the end of an event for one member only: for everybody it is
@@ -211,9 +218,6 @@ func decodeLine(k lineKind, b []byte) (ledger.Call, *problem) {
 func eventLine(in *api.EventLine) (ledger.Call, *problem) {
 	if in.MemberID == "" {
 		return nil, newProblem("missing_field", "member_id", "A line ends an event of one member; name them, or send the end for everybody to POST /v1/events.")
-	}
-	if in.IdempotencyKey != nil {
-		return nil, noIdempotency()
 	}
 	return callOf(eventEndOf(&in.EventEnd))
 }
@@ -226,20 +230,6 @@ func callOf[T any](c *T, p *problem) (ledger.Call, *problem) {
 	return c, nil
 }
 
-func decodeLineInto(s *shape, b []byte, v any, line *api.Line) *problem {
-	if p := decodeInto(s, b, v); p != nil {
-		return p
-	}
-	if line.IdempotencyKey != nil {
-		return noIdempotency()
-	}
-	return nil
-}
-
-func noIdempotency() *problem {
-	return newProblem("idempotency_not_available", "idempotency_key", "Nothing was recorded: this server cannot keep the promise of an idempotency key. Send the line without it.")
-}
-
 // CheckLine says what is wrong with the form of a batch's line, nil if nothing
 // is. What the rules say of it is not asked.
 func CheckLine(line []byte) *api.Problem {
@@ -248,7 +238,7 @@ func CheckLine(line []byte) *api.Problem {
 		p = lineTooLarge()
 	} else {
 		k, _ := peek(line)
-		_, p = decodeLine(k, line)
+		_, _, p = decodeLine(k, line)
 	}
 	if p == nil {
 		return nil

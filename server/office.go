@@ -34,6 +34,7 @@ func postRequestOutcome(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(a.Replayed)
 	return x.answerJSON(http.StatusCreated, api.Recorded{Entries: apiEntries(a.Entries), RecordedAt: a.RecordedAt.UTC()})
 }
 
@@ -50,6 +51,7 @@ func postHold(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(a.Replayed)
 	return x.answerJSON(http.StatusCreated, api.HoldAnswer{Hold: a.Hold, Entries: apiEntries(a.Entries), RecordedAt: a.RecordedAt.UTC()})
 }
 

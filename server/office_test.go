@@ -164,14 +164,14 @@ func TestABatchTakesTheCallsOfAMembersTime(t *testing.T) {
 {"type":"delivered","member_id":"m","reference":"o",` + at + `}
 {"type":"event_ended","member_id":"m","reference":"raffle",` + at + `}
 {"type":"event_ended","reference":"raffle",` + at + `}
-{"type":"delivered","member_id":"m","reference":"o","idempotency_key":"k",` + at + `}
+{"type":"delivered","member_id":"m","reference":"o","idempotency_key":"a b",` + at + `}
 {"type":"event","member_id":"m","reference":"o",` + at + `}
 `
 	got := runBatch(t, newDouble(t, d).Handler(), strings.NewReader(body))
 	for i, want := range []struct {
 		status int
 		code   string
-	}{{201, ""}, {201, ""}, {201, ""}, {201, ""}, {400, "missing_field"}, {501, "idempotency_not_available"}, {400, "invalid_value"}} {
+	}{{201, ""}, {201, ""}, {201, ""}, {201, ""}, {400, "missing_field"}, {400, "idempotency_key_invalid"}, {400, "invalid_value"}} {
 		if got[i].Status != want.status || got[i].Code != want.code {
 			t.Errorf("line %d: %+v", i+1, got[i])
 		}

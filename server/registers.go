@@ -31,6 +31,7 @@ func postPolicy(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.PolicyAnswer{
 		Policy: p.ID(), Version: p.Version(), Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
 	})
@@ -70,6 +71,7 @@ func postRecipient(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.RecipientAnswer{
 		Policy: c.Policy, ID: c.ID, Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
 	})
@@ -121,6 +123,7 @@ func postKey(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.CreatedKey{
 		ID: k.ID, Key: token, Role: string(k.Role), Name: k.Name,
 		Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),

@@ -148,11 +148,11 @@ func TestTheFirstThingWrongDecides(t *testing.T) {
 	step(405, "method_not_allowed", func(r *http.Request) { r.Method = "POST" })
 	step(401, "unauthorized", func(r *http.Request) { r.Header.Set("Authorization", "Bearer reader") })
 	step(403, "role_not_allowed", func(r *http.Request) { r.Header.Set("Authorization", "bearer  writer") })
-	step(501, "idempotency_not_available", func(r *http.Request) { r.Header.Del("Idempotency-Key") })
 	step(415, "unsupported_encoding", func(r *http.Request) { r.Header.Del("Content-Encoding") })
 	step(415, "unsupported_media_type", func(r *http.Request) { r.Header.Set("Content-Type", "Application/JSON ; charset=UTF-8") })
 	step(413, "body_too_large", func(r *http.Request) { r.ContentLength = 0 })
 	step(400, "unknown_parameter", func(r *http.Request) { r.URL.RawQuery = "" })
+	step(400, "idempotency_key_invalid", func(r *http.Request) { r.Header.Del("Idempotency-Key") })
 	step(400, "empty_body", func(*http.Request) {})
 	if d.reached != 0 {
 		t.Fatal("the ledger was asked")

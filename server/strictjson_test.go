@@ -346,7 +346,7 @@ func FuzzBodies(f *testing.F) {
 		same(t, b, shapeNewKey, func(b []byte) *problem { _, p := decodeNewKey(b); return p }, new(api.NewKey))
 
 		k, member := peek(b)
-		if _, p := decodeLine(k, b); p == nil {
+		if _, _, p := decodeLine(k, b); p == nil {
 			var head struct {
 				Type   string `json:"type"`
 				Member string `json:"member_id"`

@@ -86,6 +86,7 @@ func postEvent(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(a.Replayed)
 	x.out = append(appendRecordedAt(appendEntries(append(x.out, '{'), a.Entries), a.RecordedAt), '}', '\n')
 	return x.answer(http.StatusAccepted)
 }
@@ -100,6 +101,7 @@ func (x *exchange) submit(call ledger.Call) *problem {
 	if err != nil {
 		return x.waitProblem(err)
 	}
+	x.replayed(a.Replayed)
 	x.out = append(appendAnswer(append(x.out, '{'), call, a), '}', '\n')
 	return x.answer(http.StatusCreated)
 }
@@ -120,7 +122,7 @@ func (x *exchange) waitProblem(err error) *problem {
 // durable: unless the ledger says that it was not recorded, nobody knows.
 func waitProblem(err error) *problem {
 	var refusal *consent.Refusal
-	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) ||
+	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) || onceProblem(err) != nil ||
 		errors.Is(err, ledger.ErrUnknownMember) || errors.Is(err, ledger.ErrBusy) || errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrClosed)) {
 		return problemOf(err)
 	}
