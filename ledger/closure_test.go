@@ -250,7 +250,7 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 				defer wg.Done()
 				defer func() { <-sem }()
 				c := f(i)
-				a, err := l.Do(t.Context(), writer, c)
+				a, err := l.Do(t.Context(), under(writer, fmt.Sprintf("%T of %d", c, i), "a call"), c)
 				if err != nil {
 					t.Error(err)
 					return

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"consentledger/crypto/seal"
@@ -20,6 +21,7 @@ import (
 type acknowledged struct {
 	mu    sync.Mutex
 	facts []fact
+	again atomic.Int64 // calls that were made again and answered as before
 }
 
 type fact struct {
@@ -44,12 +46,17 @@ func crashRun(t *testing.T, rounds int, wrapRoot func(RootKeeper) RootKeeper) ([
 		fs.Mark(t, "ack "+strconv.Itoa(len(known.facts)))
 	}
 	do := func(id string, c Call, gone bool) {
-		a, err := l.Do(t.Context(), writer, c)
+		who := under(writer, fmt.Sprintf("%T of %s", c, id), "a call")
+		a, err := l.Do(t.Context(), who, c)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		ack(fact{entries: a.Entries, id: id, gone: gone})
+		f := fact{entries: a.Entries, id: id, gone: gone}
+		if strings.HasSuffix(id, "0@shop.example") || strings.HasSuffix(id, "1@shop.example") {
+			f.then = func(l *Ledger) error { return known.answeredBefore(t, l, who, c, a) }
+		}
+		ack(f)
 	}
 	fs.Mark(t, "ack 0")
 	for r := range rounds {
@@ -84,6 +91,25 @@ func crashRun(t *testing.T, rounds int, wrapRoot func(RootKeeper) RootKeeper) ([
 		t.Fatal(err)
 	}
 	return fs.Ops(t), known
+}
+
+// answeredBefore makes a call again that was acknowledged, as long as its key is known. It must be
+// answered as it was, or be known as done.
+func (k *acknowledged) answeredBefore(t *testing.T, l *Ledger, who Caller, c Call, first *Answer) error {
+	if monthOf(l.now()) > monthOf(first.RecordedAt)+markMonths {
+		return nil // so long ago that the key may be forgotten
+	}
+	a, err := l.Do(t.Context(), who, c)
+	switch {
+	case errors.Is(err, ErrAlreadyDone):
+		return nil
+	case err != nil:
+		return fmt.Errorf("an acknowledged call is not known under its idempotency key: %w", err)
+	case !a.Replayed || !slices.Equal(a.Entries, first.Entries):
+		return errors.New("an acknowledged call was made again")
+	}
+	k.again.Add(1)
+	return nil
 }
 
 // checkState opens what a power cut left and compares it with what was acknowledged before.
@@ -203,6 +229,9 @@ func TestEveryStateThatAPowerCutCanLeaveOpensAndKeepsWhatWasAcknowledged(t *test
 	t.Logf("%d operations on record, %d answers, %d states tried, %d bad", len(ops), len(known.facts), tried, bad)
 	if tried < want && bad == 0 {
 		t.Errorf("only %d states were tried, want %d", tried, want)
+	}
+	if known.again.Load() == 0 {
+		t.Error("no call was made again, so nothing of that was tested")
 	}
 }
 
