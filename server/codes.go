@@ -17,6 +17,9 @@ var codes = map[string]codeKind{
 	"unauthorized":       {http.StatusUnauthorized, "A valid API key is needed", "유효한 API 키가 필요함", 0, ""},
 	"role_not_allowed":   {http.StatusForbidden, "The key's role does not allow this", "키의 역할로는 할 수 없음", 0, ""},
 
+	"malformed_request": {http.StatusBadRequest, "Not a request that can be read in one way", "한 가지로 읽을 수 없는 요청", 0, ""},
+	"headers_too_large": {http.StatusRequestHeaderFieldsTooLarge, "The headers are too large", "헤더가 너무 큼", 0, ""},
+
 	"idempotency_not_available": {http.StatusBadRequest, "No idempotency key belongs here", "멱등 키를 쓸 수 없는 호출", 0, ""},
 	"idempotency_key_invalid":   {http.StatusBadRequest, "Invalid idempotency key", "잘못된 멱등 키", 0, ""},
 	"idempotency_key_reused":    {http.StatusUnprocessableEntity, "The idempotency key stands for another call", "다른 호출에 쓰인 멱등 키", 0, ""},
@@ -29,6 +32,7 @@ var codes = map[string]codeKind{
 	"line_too_large":            {http.StatusRequestEntityTooLarge, "The line is too large", "행이 너무 큼", 0, ""},
 
 	"empty_body":            {http.StatusBadRequest, "The body is empty", "본문이 비어 있음", 0, ""},
+	"unexpected_body":       {http.StatusBadRequest, "A body where none belongs", "본문이 있어서는 안 되는 호출", 0, ""},
 	"incomplete_body":       {http.StatusBadRequest, "The body did not arrive whole", "본문이 끝까지 도착하지 않음", 0, ""},
 	"malformed_json":        {http.StatusBadRequest, "Malformed JSON", "잘못된 JSON", 0, ""},
 	"trailing_data":         {http.StatusBadRequest, "Data after the JSON value", "JSON 값 뒤에 데이터가 있음", 0, ""},

@@ -166,6 +166,8 @@ func (x *exchange) admit(local bool) *problem {
 				return x.unauthorized()
 			}
 		}
+	} else if r.ContentLength != 0 {
+		return newProblem("unexpected_body", "", "This call has no body; what it is about stands in its path. Send it without one.")
 	}
 	if p := x.checkQuery(); p != nil {
 		return p

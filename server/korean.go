@@ -34,6 +34,12 @@ var inKorean = map[string]string{
 	"Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.":                   "Access-Ground는 하나만 보내십시오. 구분(class)의 이름이며 a~z, 0~9, -, _로 쓰거나, policy/class로 씁니다.",
 	"Leave Accept out, or name one of these: %s.":                                                                           "Accept를 빼거나 다음 가운데 하나를 적으십시오: %s.",
 
+	// Of what is no request yet.
+	"This server knows no expectation but 100-continue; send the request without the header.":                            "이 서버가 아는 기대(Expect)는 100-continue뿐입니다. 이 헤더 없이 보내십시오.",
+	"This is not a request of HTTP/1.1 (RFC 9112) that can be read in one way only; a well-kept HTTP library sends one.": "한 가지로만 읽을 수 있는 HTTP/1.1(RFC 9112) 요청이 아닙니다. 잘 관리되는 HTTP 라이브러리를 쓰십시오.",
+	"Send at most %d bytes and %d lines of headers.":                                                                     "헤더는 최대 %d바이트, %d줄까지 보낼 수 있습니다.",
+	"This call has no body; what it is about stands in its path. Send it without one.":                                   "이 호출에는 본문이 없습니다. 대상은 경로에 있습니다. 본문 없이 보내십시오.",
+
 	// Of JSON.
 	"There is no JSON here; send %s.":                          "JSON이 없습니다. 보내야 할 것: %s.",
 	"The JSON ends too early; %s is missing.":                  "JSON이 너무 일찍 끝납니다. 빠진 것: %s.",

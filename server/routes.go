@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/julienschmidt/httprouter"
 
@@ -91,23 +90,33 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 			m.Handle(http.MethodHead, rt.label, h)
 		}
 	}
-	refuse := func(code, detail string) http.Handler {
+	tell := func(p *problem) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			id := s.requestID()
 			w.Header()["X-Request-Id"] = []string{id}
-			newProblem(code, "", detail).write(w, id, languageOf(r.Header["Accept-Language"]))
+			p.write(w, id, languageOf(r.Header["Accept-Language"]))
 		})
 	}
+	refuse := func(code, detail string) http.Handler { return tell(newProblem(code, "", detail)) }
+	tooLarge := tell(headersTooLarge())
 	notFound := refuse("no_such_route", "There is nothing at this path; API.md lists the routes. Paths are case-sensitive, without a trailing slash or percent-encoding.")
 	m.NotFound = notFound
 	m.MethodNotAllowed = refuse("method_not_allowed", "Use one of the methods in Allow.")
-	m.GlobalOPTIONS = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	m.GlobalOPTIONS = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["X-Request-Id"] = []string{s.requestID()}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, _, _ := strings.Cut(r.RequestURI, "?")
-		if strings.IndexByte(path, '%') >= 0 || r.URL.RawPath != "" {
-			notFound.ServeHTTP(w, r)
-			return
+		if ambiguous(r) {
+			w.Header()["Connection"] = []string{"close"}
 		}
-		m.ServeHTTP(w, r)
+		switch {
+		case !headersFit(r.Header):
+			tooLarge.ServeHTTP(w, r)
+		case encoded(r):
+			notFound.ServeHTTP(w, r)
+		default:
+			m.ServeHTTP(w, r)
+		}
 	})
 }

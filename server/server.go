@@ -159,7 +159,7 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 		if tlsConfig != nil {
 			ended <- srv.ServeTLS(ln, "", "")
 		} else {
-			ended <- srv.Serve(ln)
+			ended <- srv.Serve(wireListener{ln, s})
 		}
 	}()
 	select {
