@@ -38,6 +38,7 @@ var codes = map[string]codeKind{
 	"trailing_data":         {http.StatusBadRequest, "Data after the JSON value", "JSON 값 뒤에 데이터가 있음", 0, ""},
 	"invalid_utf8":          {http.StatusBadRequest, "Invalid UTF-8", "잘못된 UTF-8", 0, ""},
 	"lone_surrogate":        {http.StatusBadRequest, "Half of a surrogate pair", "서로게이트 쌍의 반쪽", 0, ""},
+	"hidden_character":      {http.StatusBadRequest, "A character that nobody sees", "보이지 않는 문자", 0, ""},
 	"duplicate_field":       {http.StatusBadRequest, "Duplicate field", "중복된 필드", 0, ""},
 	"unknown_field":         {http.StatusBadRequest, "Unknown field", "알 수 없는 필드", 0, ""},
 	"wrong_case_field":      {http.StatusBadRequest, "Field name in the wrong case", "필드 이름의 대소문자가 다름", 0, ""},

@@ -17,8 +17,8 @@ func (x *exchange) accessReason() *problem {
 	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
 		return newProblem("access_reason_missing", name, "Say in the header Access-Reason why you look at this member's data; it is recorded.")
 	}
-	if len(values) != 1 || len(values[0]) > maxReasonBytes || !isText(values[0]) {
-		return newProblem("access_reason_invalid", name, "Send one Access-Reason of 1 to %d bytes of UTF-8 without control characters.", maxReasonBytes)
+	if len(values) != 1 || len(values[0]) > maxReasonBytes || !isText(values[0]) || hides(values[0]) {
+		return newProblem("access_reason_invalid", name, "Send one Access-Reason of 1 to %d bytes of UTF-8 without control or invisible characters.", maxReasonBytes)
 	}
 	x.look.Reason = values[0]
 	return nil

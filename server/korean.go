@@ -28,7 +28,7 @@ var inKorean = map[string]string{
 
 	"The query is not what a URL may hold: write two hexadecimal digits after each %, and & between parameters.": "URL에 쓸 수 없는 쿼리입니다. % 뒤에는 16진수 두 자리를, 매개변수 사이에는 &를 쓰십시오.",
 	"Say in the header Access-Reason why you look at this member's data; it is recorded.":                        "이 회원의 정보를 왜 보는지 Access-Reason 헤더에 적으십시오. 그 이유는 기록됩니다.",
-	"Send one Access-Reason of 1 to %d bytes of UTF-8 without control characters.":                               "Access-Reason은 제어 문자가 없는 UTF-8 1~%d바이트로 하나만 보내십시오.",
+	"Send one Access-Reason of 1 to %d bytes of UTF-8 without control or invisible characters.":                  "Access-Reason은 제어 문자나 보이지 않는 문자가 없는 UTF-8 1~%d바이트로 하나만 보내십시오.",
 
 	"Name in the header Access-Ground the retention class whose law keeps what you read, such as contract; it is recorded.": "보관 근거가 되는 법률이 있는 구분(class)의 이름(예: contract)을 Access-Ground 헤더에 적으십시오. 그 근거는 기록됩니다.",
 	"Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.":                   "Access-Ground는 하나만 보내십시오. 구분(class)의 이름이며 a~z, 0~9, -, _로 쓰거나, policy/class로 씁니다.",
@@ -41,6 +41,7 @@ var inKorean = map[string]string{
 	"This call has no body; what it is about stands in its path. Send it without one.":                                   "이 호출에는 본문이 없습니다. 대상은 경로에 있습니다. 본문 없이 보내십시오.",
 
 	// Of JSON.
+	"This text holds a control character, a bidirectional control or an invisible character; send it without.": "제어 문자, 양방향 제어 문자 또는 보이지 않는 문자가 들어 있습니다. 그 문자 없이 보내십시오.",
 	"There is no JSON here; send %s.":                          "JSON이 없습니다. 보내야 할 것: %s.",
 	"The JSON ends too early; %s is missing.":                  "JSON이 너무 일찍 끝납니다. 빠진 것: %s.",
 	"This is not JSON (RFC 8259): %s was expected.":            "JSON(RFC 8259)이 아닙니다. 여기에 와야 할 것: %s.",

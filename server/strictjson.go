@@ -50,6 +50,7 @@ type shape struct {
 	pointer  bool    // the Go type is a pointer to it
 	elem     *shape  // of an array
 	filled   bool    // a string that may not be empty
+	apart    bool    // a string whose characters are looked at by who reads it
 	fields   []field // of an object, at most 64
 	required uint64  // bit i: fields[i] must be there
 }
@@ -110,6 +111,7 @@ func (s *shape) addFields(t reflect.Type, outer []int) {
 		}
 		of := shapeOfType(f.Type)
 		of.filled = f.Type.Kind() == reflect.String
+		of.apart = name == "member_id" // ledger/consent allows it less than other texts
 		s.fields = append(s.fields, field{name, of, index})
 	}
 }
@@ -192,7 +194,7 @@ func (c *scan) value(s *shape, v reflect.Value) *fault {
 	case kindString:
 		if c.next() == '"' {
 			start := c.i
-			raw, f := c.str()
+			raw, odd, f := c.str()
 			if f != nil {
 				return f
 			}
@@ -202,7 +204,11 @@ func (c *scan) value(s *shape, v reflect.Value) *fault {
 			if hasEscape(raw) {
 				raw = unescape(nil, raw)
 			}
-			v.SetString(string(raw))
+			text := string(raw)
+			if odd && !s.apart && hides(text) {
+				return &fault{code: "hidden_character", offset: start, detail: say("This text holds a control character, a bidirectional control or an invisible character; send it without.")}
+			}
+			v.SetString(text)
 			return nil
 		}
 	case kindBool:
@@ -245,7 +251,7 @@ func (c *scan) object(s *shape, v reflect.Value) *fault {
 				return c.syntax("a field's name in quotes")
 			}
 			start := c.i
-			raw, f := c.str()
+			raw, _, f := c.str()
 			if f != nil {
 				f.detail = append(say("In a field's name:"), f.detail...)
 				return f
@@ -368,8 +374,9 @@ func (s *shape) unknown(raw []byte, at int) *fault {
 	return &fault{code: "unknown_field", offset: at, detail: say("There is a field that this call does not have (its name is not repeated here). The fields are: %s.", s.names())}
 }
 
-// str reads a string that starts at the quote, and returns what stands between the quotes, still escaped.
-func (c *scan) str() ([]byte, *fault) {
+// str reads a string that starts at the quote, and returns what stands between the quotes, still
+// escaped. It is odd if it holds more than plain ASCII.
+func (c *scan) str() (raw []byte, odd bool, f *fault) {
 	b, i := c.b, c.i+1
 	start := i
 	for i < len(b) {
@@ -378,34 +385,34 @@ func (c *scan) str() ([]byte, *fault) {
 			i++
 		case d == '"':
 			c.i = i + 1
-			return b[start:i], nil
+			return b[start:i], odd, nil
 		case d == '\\':
 			n, code := escape(b[i:])
 			if n == 0 {
 				if code == "lone_surrogate" {
-					return nil, &fault{code: code, offset: i, detail: say("A \\u escape is half of a surrogate pair; send the whole pair, or the character itself.")}
+					return nil, false, &fault{code: code, offset: i, detail: say("A \\u escape is half of a surrogate pair; send the whole pair, or the character itself.")}
 				}
 				c.i = i
-				return nil, c.syntax("a valid escape after the backslash")
+				return nil, false, c.syntax("a valid escape after the backslash")
 			}
-			i += n
+			i, odd = i+n, true
 		case d < 0x20:
 			c.i = i
-			return nil, c.syntax("an escape in place of a control character")
+			return nil, false, c.syntax("an escape in place of a control character")
 		default:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return nil, &fault{code: "invalid_utf8", offset: i, detail: say("This text is not valid UTF-8.")}
+				return nil, false, &fault{code: "invalid_utf8", offset: i, detail: say("This text is not valid UTF-8.")}
 			}
-			i += n
+			i, odd = i+n, true
 		}
 	}
 	c.i = i
-	return nil, c.syntax("a closing quote")
+	return nil, false, c.syntax("a closing quote")
 }
 
 var plainASCII = func() (t [256]bool) {
-	for b := 0x20; b < 0x80; b++ {
+	for b := 0x20; b < 0x7f; b++ {
 		t[b] = b != '"' && b != '\\'
 	}
 	return t

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxNameBytes bounds the names of purposes, items, classes and the like.
@@ -56,7 +57,8 @@ func hasControl(s string) bool {
 	return false
 }
 
-// isReference reports whether s can name an order, an event or the like.
+// isReference reports whether s can name an order, an event or the like. Two spellings of one
+// character would be two orders, and the end of one would not end the other.
 func isReference(s string) bool {
-	return len(s) >= 1 && len(s) <= 256 && utf8.ValidString(s) && !invisible(s)
+	return len(s) >= 1 && len(s) <= 256 && utf8.ValidString(s) && !invisible(s) && norm.NFC.IsNormalString(s)
 }

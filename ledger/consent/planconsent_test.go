@@ -42,6 +42,7 @@ func TestAConsentIsRefusedByNameAndNothingIsPlanned(t *testing.T) {
 		{"invalid_locale", "locale", consent.Invalid, with(func(c *consent.Consent) { c.Locale = "f_r"; c.ShownDigest = make([]byte, 32) })},
 		{"invalid_shown_digest", "shown_digest", consent.Invalid, with(func(c *consent.Consent) { c.ShownDigest = make([]byte, 31) })},
 		{"invalid_reference", "reference", consent.Invalid, with(func(c *consent.Consent) { c.Reference = "order\u200b1" })},
+		{"invalid_reference", "reference", consent.Invalid, with(func(c *consent.Consent) { c.Reference = "cafe\u0301" })},
 		{"decisions_required", "decisions", consent.Invalid, decide("member")},
 		{"age_not_stated", "birth_date", consent.Invalid, with(func(c *consent.Consent) { c.MinimumAgeConfirmed = false })},
 		{"under_age", "birth_date", consent.Invalid, with(func(c *consent.Consent) { c.BirthDate = date("2012-03-11") })},
