@@ -232,6 +232,15 @@ func TestAHeaderThatCountsIsThereOnceOrTheCallIsRefused(t *testing.T) {
 			}
 		}
 	}
+	const write = "POST /v1/withdrawals HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer writer\r\nContent-Type: application/json\r\n"
+	for more, status := range map[string]int{"Idempotency-Key: one\r\n": 201, "Idempotency-Key: one\r\nidempotency-key: one\r\n": 400} {
+		d := &double{}
+		b := bodies["/v1/withdrawals"]
+		got := raws(t, onWire(t, d), fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", write, more, len(b), b))
+		if len(got) != 1 || got[0].status != status || status == 400 && (got[0].code != "idempotency_key_invalid" || d.reached > 0) {
+			t.Errorf("%q: %+v", more, got)
+		}
+	}
 	for more, code := range map[string]string{
 		"Content-Type: application/json\r\n":                            "unsupported_media_type",
 		"Content-Type: text/plain\r\n":                                  "unsupported_media_type",
