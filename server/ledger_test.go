@@ -44,6 +44,12 @@ var testNow = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func newShop(t testing.TB) *shop {
 	t.Helper()
+	return newShopWith(t, 0)
+}
+
+// newShopWith has so much memory for members; 0 means as much as a ledger takes by itself.
+func newShopWith(t testing.TB, cacheBytes int64) *shop {
+	t.Helper()
 	base := t.TempDir()
 	dir := filepath.Join(base, "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -66,7 +72,7 @@ func newShop(t testing.TB) *shop {
 	}
 	var tick atomic.Int64
 	clock := func() time.Time { return testNow.Add(time.Duration(tick.Add(1)) * time.Millisecond) }
-	l, err := ledger.Create(ledger.Options{Dir: dir, Store: opened, Clock: clock, SweepEvery: -1}, ledger.Genesis{
+	l, err := ledger.Create(ledger.Options{Dir: dir, Store: opened, Clock: clock, SweepEvery: -1, CacheBytes: cacheBytes}, ledger.Genesis{
 		Origin: "ledger.example/shop",
 		RootKey: func(id rootkey.LedgerID, g uint64, k seal.Key) (ledger.RootKeeper, error) {
 			return rootkey.Create(filepath.Join(base, "root", "root.key"), id, g, k, rootkey.Options{AcceptWeak: true})

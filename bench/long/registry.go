@@ -26,6 +26,7 @@ var checks = []check{
 	{"tamper", "a flip in every byte of a small ledger, and through a ledger with a full tile", tests("consentledger/ledger", "^(TestAFlipInAnyByteOfARealLedgerIsFound|TestAKeyringPage.*|TestAnOldDatabase.*)$", time.Hour)},
 	{"rules", "200,000 random calls, times and policy changes: the ledger against an independent reading of the rules; and in 50,000 nothing is allowed that was not given, or that was forbidden before something was destroyed", tests("consentledger/ledger", "^(TestTheLedgerAnswersAsAModelOfTheRulesDoes|TestAModelWithoutOneOfItsRowsDisagrees|TestNothingIsAllowedThatWasNotGivenAndForgettingAllowsNothing|TestAJudgeWhoIsDeafOrSuspectsConsentsFindsFault)$", time.Hour)},
 	{"sigkill", "50 rounds of SIGKILL under load, each held against what the clients were told", tests("consentledger/cmd/consentledger", "^TestNothingAcknowledgedIsLostToSIGKILL$", time.Hour)},
+	{"mutated", "10,000 changed requests, by bytes, fields, headers, order and truncation: each is told what is wrong or recorded as it says", tests("consentledger/server", "^(TestTenThousandMutatedRequestsAreAnsweredForWhatTheyAre|TestAServerThatAnswersMutatedRequestsWronglyIsFound)$", time.Hour)},
 	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }
 
