@@ -32,11 +32,12 @@ const (
 	ActLog                    // entries with proofs
 	ActRegister               // policies, recipients and API keys: change, and list the keys
 	ActOffice                 // holds, notices, requests, what is kept apart, what is due, breaches
+	ActPeople                 // the register of operators: read
 )
 
 // Caller is who asks. No method of a ledger works without one.
 type Caller struct {
-	KeyID string // key_…, or "local" for the command line beside the ledger
+	KeyID string // key_…, opr_… of an operator, or "local" for the command line beside the ledger
 	Role  Role
 	From  string // network address, or "control.sock"
 	Once  *Once  // the idempotency key of a write; nil: none
@@ -50,11 +51,11 @@ func (c Caller) May(a Action) bool {
 	case RoleReader:
 		return a == ActLook || a == ActDecide || a == ActLog
 	case RoleDPO:
-		return a == ActWrite || a == ActDecide || a == ActLook || a == ActLog || a == ActOffice
+		return a == ActWrite || a == ActDecide || a == ActLook || a == ActLog || a == ActOffice || a == ActPeople
 	case RoleAuditor:
-		return a == ActLog
+		return a == ActLog || a == ActPeople
 	case RoleAdmin:
-		return a == ActRegister || a == ActLog
+		return a == ActRegister || a == ActLog || a == ActPeople
 	}
 	return false
 }

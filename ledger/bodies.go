@@ -20,6 +20,10 @@ const (
 	kindRecipient   = "recipient"
 	kindNotice      = "notice"
 	kindAnonymised  = "anonymised_disclosure"
+
+	kindOperatorAdded    = "operator_added"
+	kindOperatorHandover = "operator_handover"
+	kindOperatorEnded    = "operator_ended"
 )
 
 // destructionBody says that keys died, and nothing of whose they were.
@@ -41,6 +45,7 @@ const (
 	causeHold              = "hold_release"
 	causeEvent             = "event"
 	causeDormancy          = "dormancy"
+	causeOperatorEnd       = "operator_end"
 )
 
 func (d destructionBody) encode() ([]byte, error) {
@@ -61,6 +66,8 @@ type registerBody struct {
 	By     string `cbor:"9,keyasint,omitempty"` // key id of who asked
 
 	Recipient *recipientBody `cbor:"10,keyasint,omitempty"`
+
+	Operator *operatorBody `cbor:"20,keyasint,omitempty"`
 }
 
 var bodyEncoding = func() cbor.EncMode {

@@ -226,6 +226,9 @@ func (l *Ledger) breachOf(ctx context.Context, who Caller, lk Look, q *BreachAsk
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if s.Member.Kind == consent.OperatorKind {
+			continue // no member; their name and what they sign in with is nobody's answer
+		}
 		row := BreachRow{Member: l.refs.ref(s.Number, s.Member.Nonce)}
 		err := patiently(ctx, end, func() error {
 			return l.readSlot(ctx, s.Member.Path, s.Number, func(m *member, _ time.Time) error {

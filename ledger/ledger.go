@@ -102,11 +102,12 @@ type Ledger struct {
 	verifier  note.Verifier
 	headFile  *headFile
 
-	register atomic.Pointer[consent.Register]
-	apiKeys  atomic.Pointer[map[string]apiKeyRow]
-	regMu    sync.Mutex // one change to a register at a time
-	asks     openAsks
-	endings  endings
+	register  atomic.Pointer[consent.Register]
+	apiKeys   atomic.Pointer[map[string]apiKeyRow]
+	operators atomic.Pointer[consent.Operators]
+	regMu     sync.Mutex // one change to a register at a time
+	asks      openAsks
+	endings   endings
 
 	claims  claims
 	answers epochs // by the hour

@@ -69,6 +69,10 @@ func TestEachFaultInWhatTheOfficeDestroysIsUncertainAndLeavesAWholeLedger(t *tes
 			mustDo(t, l, leave(t, "a@shop.example"))
 			return func() error { _, err := l.ReleaseHold(t.Context(), dpo, a.Member, h.Hold); return err }
 		},
+		"the end of an operator": func(t *testing.T, _ *world, l *Ledger) func() error {
+			id := addOperator(t, l, "Kim Min-ji", "dpo", false)
+			return func() error { _, err := l.EndOperator(t.Context(), admin, id); return err }
+		},
 		"the end of an event": func(t *testing.T, w *world, l *Ledger) func() error {
 			mustDo(t, l, enrolment(t, "a@shop.example", w))
 			mustDo(t, l, order(t, "a@shop.example", "o", w))

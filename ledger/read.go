@@ -85,7 +85,7 @@ func (l *Ledger) resolve(ref Ref) (path keyring.IDPath, slot uint64, ended bool,
 	if err != nil {
 		return path, 0, false, l.damaged(err)
 	}
-	if rec == nil || rec.Nonce != nonce {
+	if rec == nil || rec.Nonce != nonce || rec.Kind == consent.OperatorKind {
 		return path, 0, false, ErrUnknownMember
 	}
 	return rec.Path, slot, rec.Ended, nil

@@ -32,6 +32,7 @@ const policyPart = 48 << 10
 func (l *Ledger) loadRegisters() error {
 	reg := consent.NewRegister()
 	keys := make(map[string]apiKeyRow)
+	operators := &consent.Operators{}
 	var parts []byte
 	err := l.eachOwn(topicRegisters, func(index uint64, at time.Time, body []byte) error {
 		var b registerBody
@@ -61,6 +62,12 @@ func (l *Ledger) loadRegisters() error {
 				return fmt.Errorf("%w: a recipient in the register: %w", ErrCorrupt, err)
 			}
 			reg = next
+		case kindOperatorAdded, kindOperatorHandover, kindOperatorEnded:
+			next, err := b.Operator.apply(operators, b.Kind, at)
+			if err != nil {
+				return err
+			}
+			operators = next
 		case kindKeyCreated:
 			row := apiKeyRow{APIKey: APIKey{ID: b.KeyID, Role: b.Role, Name: b.Name, CreatedAt: at}}
 			copy(row.secret[:], b.Secret)
@@ -79,6 +86,7 @@ func (l *Ledger) loadRegisters() error {
 	}
 	l.register.Store(reg)
 	l.apiKeys.Store(&keys)
+	l.operators.Store(operators)
 	return nil
 }
 
@@ -360,6 +368,9 @@ func (l *Ledger) APIKeys(who Caller) ([]APIKey, error) {
 func (l *Ledger) Lives(who Caller) bool {
 	if who.KeyID == localKeyID {
 		return true
+	}
+	if o, ok := l.operators.Load().Find(who.KeyID); ok {
+		return o.EndedAt.IsZero()
 	}
 	row, ok := (*l.apiKeys.Load())[who.KeyID]
 	return ok && row.RevokedAt.IsZero()

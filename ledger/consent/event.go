@@ -30,6 +30,8 @@ const (
 	KindReactivation      EventKind = 14
 	KindSignal            EventKind = 15
 	KindEventEnd          EventKind = 16
+	KindOperator          EventKind = 17
+	KindSignIn            EventKind = 18
 )
 
 var kindNames = [...]string{
@@ -49,6 +51,8 @@ var kindNames = [...]string{
 	KindReactivation:      "reactivation",
 	KindSignal:            "signal",
 	KindEventEnd:          "event_end",
+	KindOperator:          "operator",
+	KindSignIn:            "sign_in",
 }
 
 // String returns the kind's name in the API.
@@ -136,6 +140,10 @@ type Event struct {
 
 	// Of a withdrawal or a request that the member made while dormant: it does not end the dormancy.
 	Dormant bool `cbor:"44,keyasint,omitempty"`
+
+	// Of an operator: their name. Of a sign-in: what they sign in with, as it is from then on.
+	Name   string `cbor:"45,keyasint,omitempty"`
+	SignIn []byte `cbor:"46,keyasint,omitempty"`
 }
 
 // An AgeCheck says how a member's age was stated at enrolment. The birth date
@@ -250,7 +258,7 @@ func DecodeEvent(b []byte) (Event, error) {
 // sizeBound returns no less than the length of the encoding, cheaply: nine
 // bytes for the head of each string, list and number, and the strings.
 func (e *Event) sizeBound() int {
-	n := 44*(2+9) + len(e.Notice) + len(e.NoticeKind) + len(e.Channel) + len(e.Request) + len(e.RequestType) + len(e.Hold) + len(e.Signal) +
+	n := 46*(2+9) + len(e.Name) + len(e.SignIn) + len(e.Notice) + len(e.NoticeKind) + len(e.Channel) + len(e.Request) + len(e.RequestType) + len(e.Hold) + len(e.Signal) +
 		stringsSize(e.Classes) + stringsSize(e.Recipients) + len(e.Policy) + len(e.PolicyVersion) + len(e.MemberKind) + len(e.Method) + len(e.Locale) + len(e.ShownDigest) +
 		len(e.Reference) + len(e.Correction) + len(e.Outcome) + len(e.Reason) + len(e.Recipient) + len(e.Business) + len(e.Basis) +
 		len(e.Form) + len(e.Who) + len(e.From) + len(e.What) + stringsSize(e.Purposes) + stringsSize(e.Items)

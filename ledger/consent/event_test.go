@@ -44,6 +44,8 @@ func events() []consent.Event {
 		{Kind: consent.KindReactivation, Method: "sign_in"},
 		{Kind: consent.KindSignal, Signal: "gpc", Value: true, OccurredAtMs: 1},
 		{Kind: consent.KindEventEnd, Policy: "haim", Reference: "order-7", OccurredAtMs: 1},
+		{Kind: consent.KindOperator, Name: "Kim Min-ji"},
+		{Kind: consent.KindSignIn, SignIn: []byte{0xa0}},
 	}
 }
 

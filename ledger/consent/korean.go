@@ -7,7 +7,7 @@ import (
 
 // korean says every message of a refusal in Korean, by the English one. The
 // messages of each part stand beside it: a message without one fails a test.
-var korean = []map[string]string{koreanPolicy, koreanCalls, koreanRegister, koreanOffice}
+var korean = []map[string]string{koreanPolicy, koreanCalls, koreanRegister, koreanOffice, koreanOperators}
 
 // In returns the message in a language, "en" or "ko"; any other is English.
 func (r *Refusal) In(lang string) string {

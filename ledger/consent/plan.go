@@ -2,8 +2,8 @@ package consent
 
 import "time"
 
-// A ClassID names a retention class of a policy: "haim/membership". Two belong
-// to the ledger itself: AccessClass and CorrectionClass.
+// A ClassID names a retention class of a policy: "haim/membership". Some belong
+// to the ledger itself: AccessClass and CorrectionClass, and those of operators.
 type ClassID string
 
 const (
@@ -39,6 +39,7 @@ const (
 	UntilDelivery          = "delivery"
 	UntilEventEnd          = "event_end"
 	untilOutcome           = "correction_outcome"
+	untilReplaced          = "replaced"
 
 	FromEntry      = "entry"
 	FromWithdrawal = "withdrawal"
@@ -57,7 +58,7 @@ func (r Rule) Ratchet() bool { return r.Until == "" && r.From == FromEntry }
 
 // ByReference reports whether the class has a key for each reference.
 func (r Rule) ByReference() bool {
-	return r.Until == UntilDelivery || r.Until == UntilEventEnd || r.Until == untilOutcome
+	return r.Until == UntilDelivery || r.Until == UntilEventEnd || r.Until == untilOutcome || r.Until == untilReplaced
 }
 
 // same reports whether two rules keep for the same time. The law that a rule

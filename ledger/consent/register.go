@@ -41,7 +41,7 @@ var (
 func NewRegister() *Register {
 	return &Register{
 		loc: time.UTC, policies: map[string][]Posted{}, changes: map[string][]postedChange{},
-		rules: map[ClassID]Rule{AccessClass: accessRule, CorrectionClass: correctionRule},
+		rules: map[ClassID]Rule{AccessClass: accessRule, CorrectionClass: correctionRule, OperatorClass: operatorRule, SignInClass: signInRule},
 	}
 }
 

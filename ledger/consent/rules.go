@@ -122,6 +122,9 @@ var ruleOfCode = map[string]string{
 
 	"other_controller": "D5", "other_time_zone": "D5",
 
+	"handover_at_in_future": "D6", "handover_needed": "D6", "handover_to_self": "D6", "invalid_operator_name": "D6", "invalid_operator_role": "D6",
+	"not_responsible": "D6", "operator_ended": "D6", "responsible_taken": "D6", "unknown_operator": "D6", "unknown_operator_to": "D6",
+
 	"invalid_name": "D7", "unknown_role": "D7",
 }
 

@@ -202,6 +202,12 @@ func officePlanners(t *testing.T) map[string][]planner {
 				return err
 			}},
 		},
+		"PlanOperator": {
+			{&consent.NewOperator{Name: "Kim Min-ji", Role: "dpo"}, func(call any) error {
+				_, err := b.r.PlanOperator(call.(*consent.NewOperator))
+				return err
+			}},
+		},
 		"PlanRequestOutcome": {
 			{&consent.RequestOutcome{Request: "rqt_1", Outcome: consent.RequestRefused, Reason: "the law asks for the record"}, func(call any) error {
 				_, err := b.r.PlanRequestOutcome(b.f, b.keys, call.(*consent.RequestOutcome), noon)
@@ -218,7 +224,7 @@ func officePlanners(t *testing.T) map[string][]planner {
 }
 
 // plannersWithoutCall plan what the clock does: nobody sends them anything.
-var plannersWithoutCall = []string{"PlanDormancyEnd", "PlanExpiry"}
+var plannersWithoutCall = []string{"PlanDormancyEnd", "PlanExpiry", "PlanOperatorEnd"}
 
 func TestNoMessageHoldsAValueThatACallerGave(t *testing.T) {
 	all := planners(t)
