@@ -42,6 +42,9 @@ var (
 	shapeBreachQuery     = shapeOf[api.BreachQuery]()
 	shapeRecipientChange = shapeOf[api.RecipientChange]()
 
+	shapeNewOperator = shapeOf[api.NewOperator]()
+	shapeHandover    = shapeOf[api.HandoverOf]()
+
 	shapeControlWithdrawal = shapeOf[api.ControlWithdrawal]()
 
 	shapeConsentLine    = shapeOf[api.ConsentLine]()

@@ -249,6 +249,23 @@ func (d *double) RevokeAPIKey(_ context.Context, who ledger.Caller, _ string) (l
 	return ledger.Written{}, d.reach(who)
 }
 
+func (d *double) Operators(_ context.Context, who ledger.Caller) ([]ledger.OperatorRow, []consent.Handover, error) {
+	row := ledger.OperatorRow{Operator: consent.Operator{ID: "opr_1", Role: "dpo", EndedAt: time.Unix(1, 0)}, Name: "Kim Min-ji"}
+	return []ledger.OperatorRow{row}, []consent.Handover{{From: "opr_1", To: "opr_2"}}, d.reach(who)
+}
+
+func (d *double) AddOperator(_ context.Context, who ledger.Caller, _ *consent.NewOperator) (string, ledger.Written, error) {
+	return "opr_1", ledger.Written{}, d.reach(who)
+}
+
+func (d *double) HandOver(_ context.Context, who ledger.Caller, _, _ string, _ time.Time) (ledger.Written, error) {
+	return ledger.Written{}, d.reach(who)
+}
+
+func (d *double) EndOperator(_ context.Context, who ledger.Caller, _ string) (ledger.Written, error) {
+	return ledger.Written{}, d.reach(who)
+}
+
 // Authenticate takes a role's name for its key.
 func (d *double) Authenticate(token, from string) (ledger.Caller, error) {
 	switch r := ledger.Role(token); r {
@@ -311,6 +328,8 @@ var bodies = map[string]string{
 	"/v1/lookups":                       `{"member_id":"` + memberInTests + `"}`,
 	"/v1/policies":                      "policy: haim\n",
 	"/v1/keys":                          `{"role":"writer","name":"shop"}`,
+	"/v1/operators":                     `{"name":"Kim Min-ji","role":"dpo","responsible":true}`,
+	"/v1/operators/:id/handover":        `{"to":"` + "opr_" + `aaaaaaaaaaaaaaaaaaaaaaaaaa","at":"2025-01-02T03:04:05Z"}`,
 	"/v1/batch":                         `{"type":"withdrawal","member_id":"` + memberInTests + `","scope":"membership"}` + "\n",
 }
 

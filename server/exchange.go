@@ -227,7 +227,7 @@ func withoutPort(address string) string {
 // localRole is the role in which whoever may open the control socket makes a
 // call: they run the server's account, so every call is open to them.
 func localRole(a ledger.Action) ledger.Role {
-	if a == ledger.ActRegister || a == ledger.ActLog {
+	if a == ledger.ActRegister || a == ledger.ActLog || a == ledger.ActPeople {
 		return ledger.RoleAdmin
 	}
 	return ledger.RoleDPO

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"consentledger/ledger"
+	"consentledger/server/api"
 	"consentledger/testdata/policies"
 )
 
@@ -132,6 +133,13 @@ func (s *shop) good(rt route) goodCall {
 			s.t.Fatalf("%d %s", status, b)
 		}
 		c.body = `{"from":"2025-02-01T00:00:00Z","to":"2026-04-01T00:00:00Z","items":["email"],"members":["` + ref + `"]}`
+	case "POST /v1/operators":
+		c.body = operatorBody
+	case "DELETE /v1/operators/:id":
+		c.path = "/v1/operators/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/operators", operatorBody), "id")
+	case "POST /v1/operators/:id/handover":
+		c.path = "/v1/operators/" + s.responsible() + "/handover"
+		c.body = `{"to":"` + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/operators", operatorBody), "id") + `","at":"2025-03-01T12:00:00Z"}`
 	case "POST /v1/requests":
 		c.body = strings.ReplaceAll(c.body, "2025-01-02", "2025-03-01")
 	}
@@ -152,6 +160,23 @@ func (s *shop) good(rt route) goodCall {
 		c.set("Content-Length", itoa(len(c.body)))
 	}
 	return c
+}
+
+const operatorBody = `{"name":"Kim Min-ji","role":"dpo","responsible":false}`
+
+// responsible is the operator who is responsible for customer information; if there is none, one is added.
+func (s *shop) responsible() string {
+	s.t.Helper()
+	var all api.Operators
+	if status, b := s.call(ledger.RoleAdmin, "GET", "/v1/operators", ""); status != 200 || json.Unmarshal(b, &all) != nil {
+		s.t.Fatalf("%d %s", status, b)
+	}
+	for _, o := range all.Operators {
+		if o.Responsible {
+			return o.ID
+		}
+	}
+	return textOf(s.t, s.made(ledger.RoleAdmin, "/v1/operators", bodies["/v1/operators"]), "id")
 }
 
 var twoHundreds = regexp.MustCompile(`^2\d\d$`)

@@ -56,6 +56,11 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
 		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},
 
+		{method: "GET", label: "/v1/operators", action: ledger.ActPeople, handle: getOperators},
+		{method: "POST", label: "/v1/operators", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postOperator},
+		{method: "POST", label: "/v1/operators/:id/handover", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postHandover},
+		{method: "DELETE", label: "/v1/operators/:id", action: ledger.ActRegister, writes: true, handle: deleteOperator},
+
 		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
 		{method: "GET", label: "/livez", public: true, handle: getLivez},
 		{method: "GET", label: "/readyz", public: true, handle: getReadyz},

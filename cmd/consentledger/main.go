@@ -28,6 +28,7 @@ type commands struct {
 	Policy    policyCmd    `cmd:"" help:"The register of policies."`
 	Recipient recipientCmd `cmd:"" help:"The register of recipients."`
 	Key       keyCmd       `cmd:"" help:"The register of API keys."`
+	Operator  operatorCmd  `cmd:"" help:"The register of the people who work with the ledger."`
 	Export    exportCmd    `cmd:"" help:"Print everything that is held of a member."`
 	Withdraw  withdrawCmd  `cmd:"" help:"Withdraw purposes, or the whole membership, for a member."`
 	Import    importCmd    `cmd:"" help:"Record the calls of a file, a line each."`
