@@ -40,6 +40,8 @@ var inKorean = map[string]string{
 	"Send at most %d bytes and %d lines of headers.":                                                                     "헤더는 최대 %d바이트, %d줄까지 보낼 수 있습니다.",
 	"This call has no body; what it is about stands in its path. Send it without one.":                                   "이 호출에는 본문이 없습니다. 대상은 경로에 있습니다. 본문 없이 보내십시오.",
 
+	"Nothing was recorded. Keep connections and use them again, or send it after the time in Retry-After.": "아무것도 기록되지 않았습니다. 연결을 유지하여 다시 쓰거나, Retry-After의 시간이 지난 뒤 다시 보내십시오.",
+
 	// Of JSON.
 	"This text holds a control character, a bidirectional control or an invisible character; send it without.": "제어 문자, 양방향 제어 문자 또는 보이지 않는 문자가 들어 있습니다. 그 문자 없이 보내십시오.",
 	"There is no JSON here; send %s.":                          "JSON이 없습니다. 보내야 할 것: %s.",

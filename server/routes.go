@@ -112,6 +112,7 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done := heard(r)
 		if ambiguous(r) {
 			w.Header()["Connection"] = []string{"close"}
 		}
@@ -123,5 +124,6 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 		default:
 			m.ServeHTTP(w, r)
 		}
+		done()
 	})
 }

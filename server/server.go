@@ -42,6 +42,7 @@ type Options struct {
 	ShutdownWithin time.Duration // how long requests under way may take to end; default 20 s
 	SlowAfter      time.Duration // what takes longer is logged; default 1 s
 	MaxBatches     int           // batches at once; default 16
+	MaxConnections int           // of a listener, at once; one more is answered 503; default 4096
 }
 
 func (o *Options) defaults() {
@@ -73,6 +74,9 @@ func (o *Options) defaults() {
 	if o.MaxBatches <= 0 {
 		o.MaxBatches = 16
 	}
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = 4096
+	}
 }
 
 const maxHeaderBytes = 16 << 10
@@ -92,6 +96,8 @@ type Server struct {
 	stop     chan struct{} // closed when the server begins to stop
 	stopOnce sync.Once
 	bodies   bodiesUnderWay
+
+	lingering inFlight // connections that are told of the stop
 
 	// uncut ends when connections are cut. What was submitted is waited for under
 	// it, not under the request's context: net/http ends that one also when a client
@@ -153,7 +159,10 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 		ErrorLog:          log.New(acceptErrors{s.log}, "", 0),
 
 		DisableGeneralOptionsHandler: true,
+
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, wireKey{}, c) },
 	}
+	ln = s.limited(ln, tlsConfig == nil)
 	ended := make(chan error, 1)
 	go func() {
 		if tlsConfig != nil {
@@ -182,6 +191,7 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 		_ = srv.Close()
 	}
 	<-ended
+	s.lingering.wait(4 * lingerFor)
 	if !s.inFlight.wait(s.o.ShutdownWithin) || errors.Is(err, context.DeadlineExceeded) {
 		return ErrUnfinished
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // This file has what is decided of a request before it is one of ours: bytes
@@ -35,6 +37,9 @@ func (l wireListener) Accept() (net.Conn, error) {
 type wireConn struct {
 	net.Conn
 	s *Server
+	unheard
+	reading sync.Mutex
+	closing atomic.Bool // what is told from now on is not net/http's
 }
 
 // NetConn is the connection itself.
@@ -49,6 +54,10 @@ func (c *wireConn) CloseWrite() error {
 }
 
 func (c *wireConn) Write(b []byte) (int, error) {
+	if c.closing.Load() {
+		return 0, errEnding
+	}
+	c.asked.Store(false)
 	p := plainRefusal(b)
 	if p == nil {
 		return c.Conn.Write(b)
@@ -100,8 +109,11 @@ func (p *problem) alone(requestID string) []byte {
 	b = append(b, requestID...)
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\nConnection: close\r\n\r\n"...)
-	return append(b, body...)
+	b = append(b, "\r\nConnection: close"...)
+	if p.retryAfter > 0 {
+		b = strconv.AppendInt(append(b, "\r\nRetry-After: "...), int64(p.retryAfter), 10)
+	}
+	return append(append(b, "\r\n\r\n"...), body...)
 }
 
 // ambiguous says whether a proxy may think that this request ends elsewhere than net/http does:

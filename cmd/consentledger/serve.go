@@ -23,10 +23,11 @@ import (
 type serveCmd struct {
 	place
 	listening
-	Init       bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
-	Policy     []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
-	CacheBytes int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
-	Origin     string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
+	Init           bool     `help:"Make the ledger first if there is none, with the sample policy of a shop, and print its keys and three calls to try."`
+	Policy         []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
+	CacheBytes     int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
+	MaxConnections int      `placeholder:"N" default:"4096" help:"Connections at once; one more is told to come back (default ${default}). Each takes some 100 KiB at most."`
+	Origin         string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
@@ -41,6 +42,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.CacheBytes < 1<<20 {
 		return errors.New("--cache-bytes: give at least 1048576, a mebibyte")
+	}
+	if c.MaxConnections < 1 {
+		return errors.New("--max-connections: give at least 1")
 	}
 	tlsConfig, err := c.tls()
 	if err != nil {
@@ -133,7 +137,7 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, l *
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	s := server.New(l, server.Options{Log: log, TLS: tlsConfig})
+	s := server.New(l, server.Options{Log: log, TLS: tlsConfig, MaxConnections: c.MaxConnections})
 	g, ctx := errgroup.WithContext(ctx) // one that fails stops the other
 	g.Go(func() error { return s.Serve(ctx, ln) })
 	g.Go(func() error { return s.ServeControl(ctx, socket) })
