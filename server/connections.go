@@ -92,6 +92,49 @@ func (c *wireConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// wires are the connections that are open.
+type wires struct {
+	mu   sync.Mutex
+	open map[*wireConn]struct{}
+}
+
+func (w *wires) add(c *wireConn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open == nil {
+		w.open = map[*wireConn]struct{}{}
+	}
+	w.open[c] = struct{}{}
+}
+
+func (w *wires) remove(c *wireConn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, c)
+}
+
+// cutStalled ends, until done, what would hold up a stop after the grace: heads that do not come,
+// and answers of which nothing was taken for as long.
+func (w *wires) cutStalled(grace time.Duration, done <-chan struct{}) {
+	for wait := grace; ; wait = grace / 10 {
+		select {
+		case <-done:
+			return
+		case <-time.After(wait):
+		}
+		w.mu.Lock()
+		for c := range w.open {
+			if !c.handled.Load() {
+				_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
+			}
+			if since := c.writing.Load(); since != 0 && time.Since(time.Unix(0, since)) > grace {
+				_ = c.Conn.SetWriteDeadline(time.Unix(1, 0))
+			}
+		}
+		w.mu.Unlock()
+	}
+}
+
 type wireKey struct{}
 
 // heard marks what came as a handler's, until done is called. After a panic it is not: what was
@@ -110,6 +153,7 @@ func heard(r *http.Request) (done func()) {
 // Close lingers while the server stops. It does not block: net/http holds a lock. From then on
 // net/http reads and writes nothing more here.
 func (c *wireConn) Close() error {
+	c.s.wires.remove(c)
 	if !c.s.stopping() || c.handled.Load() {
 		return c.Conn.Close()
 	}

@@ -97,6 +97,7 @@ type Server struct {
 	stopOnce sync.Once
 	bodies   bodiesUnderWay
 
+	wires     wires
 	lingering inFlight // connections that are told of the stop
 
 	// uncut ends when connections are cut. What was submitted is waited for under
@@ -183,7 +184,10 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ShutdownWithin)
 	defer cancel()
 	s.bodies.cutAfter(min(bodyGrace, s.o.ShutdownWithin/4))
+	shut := make(chan struct{})
+	go s.wires.cutStalled(min(bodyGrace, s.o.ShutdownWithin/4), shut)
 	err := srv.Shutdown(within)
+	close(shut)
 	if err != nil {
 		s.cut()
 		// Cutting the connections ends whatever waits for its client; what waits

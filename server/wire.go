@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // This file has what is decided of a request before it is one of ours: bytes
@@ -31,7 +32,9 @@ func (l wireListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wireConn{Conn: c, s: l.s}, nil
+	w := &wireConn{Conn: c, s: l.s}
+	l.s.wires.add(w)
+	return w, nil
 }
 
 type wireConn struct {
@@ -39,7 +42,8 @@ type wireConn struct {
 	s *Server
 	unheard
 	reading sync.Mutex
-	closing atomic.Bool // what is told from now on is not net/http's
+	writing atomic.Int64 // since when, in Unix nanoseconds; 0: not
+	closing atomic.Bool  // what is told from now on is not net/http's
 }
 
 // NetConn is the connection itself.
@@ -58,6 +62,8 @@ func (c *wireConn) Write(b []byte) (int, error) {
 		return 0, errEnding
 	}
 	c.asked.Store(false)
+	c.writing.Store(time.Now().UnixNano())
+	defer c.writing.Store(0)
 	p := plainRefusal(b)
 	if p == nil {
 		return c.Conn.Write(b)

@@ -27,6 +27,7 @@ var checks = []check{
 	{"rules", "200,000 random calls, times and policy changes: the ledger against an independent reading of the rules; and in 50,000 nothing is allowed that was not given, or that was forbidden before something was destroyed", tests("consentledger/ledger", "^(TestTheLedgerAnswersAsAModelOfTheRulesDoes|TestAModelWithoutOneOfItsRowsDisagrees|TestNothingIsAllowedThatWasNotGivenAndForgettingAllowsNothing|TestAJudgeWhoIsDeafOrSuspectsConsentsFindsFault)$", time.Hour)},
 	{"sigkill", "50 rounds of SIGKILL under load, each held against what the clients were told", tests("consentledger/cmd/consentledger", "^TestNothingAcknowledgedIsLostToSIGKILL$", time.Hour)},
 	{"mutated", "10,000 changed requests, by bytes, fields, headers, order and truncation: each is told what is wrong or recorded as it says", tests("consentledger/server", "^(TestTenThousandMutatedRequestsAreAnsweredForWhatTheyAre|TestAServerThatAnswersMutatedRequestsWronglyIsFound)$", time.Hour)},
+	{"load", "2,000 connections, half of them slow or dead, for five minutes: good clients' p99, memory, and a SIGTERM that leaves no call in doubt", tests("consentledger/cmd/consentledger", "^(TestGoodClientsAreServedBesideSlowAndDeadOnes|TestEveryKindOfBadConnectionIsOneThatTheServerKeepsForAWhile)$", time.Hour)},
 	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }
 
