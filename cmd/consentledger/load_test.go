@@ -25,9 +25,9 @@ import (
 // at a fixed pace: the time of each counts from when it was due, so that a
 // server that stalls is charged for everything that waited.
 type goodClient struct {
-	address, key, id string
-	conn             net.Conn
-	r                *bufio.Reader
+	address, key string
+	conn         net.Conn
+	r            *bufio.Reader
 }
 
 // An outcome is what a client knows of one write.
