@@ -20,7 +20,7 @@ func BenchmarkServed(b *testing.B) {
 		b.Run(scenario, func(b *testing.B) {
 			l, m := newLedger(b, enrolled)
 			admin := ledger.Caller{KeyID: "local", Role: ledger.RoleAdmin, From: "bench"}
-			_, token, _, err := l.CreateAPIKey(context.Background(), admin, ledger.RoleWriter, "bench")
+			_, token, _, err := l.CreateAPIKey(context.Background(), admin, ledger.NewAPIKey{Role: ledger.RoleWriter, Name: "bench"})
 			if err != nil {
 				b.Fatal(err)
 			}

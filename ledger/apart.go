@@ -139,6 +139,9 @@ func (l *Ledger) WithdrawRef(ctx context.Context, who Caller, ref Ref, w *consen
 	if !who.May(ActWrite) {
 		return nil, ErrForbidden
 	}
+	if who.Policies != nil {
+		return nil, ErrPolicyNotAllowed
+	}
 	_, _, ended, err := l.resolve(ref)
 	if err != nil {
 		return nil, err

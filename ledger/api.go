@@ -41,10 +41,16 @@ type Caller struct {
 	Role  Role
 	From  string // network address, or "control.sock"
 	Once  *Once  // the idempotency key of a write; nil: none
+
+	Policies []string // the only ones that the caller may touch; nil: all
 }
 
-// May says whether the caller's role allows an action.
+// May says whether the caller's role allows an action. Who may touch only some policies sees no
+// member's data as a whole, and does none of the officer's work.
 func (c Caller) May(a Action) bool {
+	if c.Policies != nil && (a == ActLook || a == ActOffice) {
+		return false
+	}
 	switch c.Role {
 	case RoleWriter:
 		return a == ActWrite || a == ActDecide || a == ActLog
@@ -144,19 +150,24 @@ type APIKey struct {
 	Name      string
 	CreatedAt time.Time
 	RevokedAt time.Time // zero while it is live
+
+	Policies    []string  // the only ones that it may touch; nil: all
+	Certificate string    // the name in the client's certificate that stands for it; empty: a token does
+	LastUsed    time.Time // the day (UTC) on which it was last used; zero: never. A crash may lose the last hour
 }
 
 // Errors of a ledger. Refusals by the rules are *consent.Refusal.
 var (
-	ErrUnknownMember = errors.New("unknown member")
-	ErrUnknownEntry  = errors.New("no such entry")
-	ErrUnknownKey    = errors.New("no such API key")
-	ErrBusy          = errors.New("too many writes are waiting")
-	ErrReadOnly      = errors.New("the ledger has stopped writing because the state of its disk is in doubt")
-	ErrUncertain     = errors.New("it is not known whether this was recorded")
-	ErrForbidden     = errors.New("the caller's role does not allow this")
-	ErrUnauthorized  = errors.New("no such API key, or it was revoked")
-	ErrClosed        = errors.New("the ledger is closed")
-	ErrDormant       = errors.New("the member is dormant")
-	ErrUnknownGround = errors.New("nothing of the member is kept on that ground")
+	ErrUnknownMember    = errors.New("unknown member")
+	ErrUnknownEntry     = errors.New("no such entry")
+	ErrUnknownKey       = errors.New("no such API key")
+	ErrBusy             = errors.New("too many writes are waiting")
+	ErrReadOnly         = errors.New("the ledger has stopped writing because the state of its disk is in doubt")
+	ErrUncertain        = errors.New("it is not known whether this was recorded")
+	ErrForbidden        = errors.New("the caller's role does not allow this")
+	ErrUnauthorized     = errors.New("no such API key, or it was revoked")
+	ErrClosed           = errors.New("the ledger is closed")
+	ErrPolicyNotAllowed = errors.New("the caller's key is for other policies")
+	ErrDormant          = errors.New("the member is dormant")
+	ErrUnknownGround    = errors.New("nothing of the member is kept on that ground")
 )

@@ -16,6 +16,7 @@ const (
 	kindPolicy      = "policy"
 	kindKeyCreated  = "key_created"
 	kindKeyRevoked  = "key_revoked"
+	kindKeysUsed    = "keys_used"
 	kindDestruction = "destruction"
 	kindRecipient   = "recipient"
 	kindNotice      = "notice"
@@ -66,6 +67,10 @@ type registerBody struct {
 	By     string `cbor:"9,keyasint,omitempty"` // key id of who asked
 
 	Recipient *recipientBody `cbor:"10,keyasint,omitempty"`
+
+	Policies    []string `cbor:"11,keyasint,omitempty"` // that a key may touch
+	Certificate string   `cbor:"12,keyasint,omitempty"` // whose name stands for a key
+	Used        []string `cbor:"13,keyasint,omitempty"` // ids of keys that were used that day
 
 	Operator *operatorBody `cbor:"20,keyasint,omitempty"`
 }

@@ -152,6 +152,9 @@ func (l *Ledger) EndEvent(ctx context.Context, who Caller, e *consent.EventEnd) 
 	if !who.May(ActWrite) {
 		return nil, ErrForbidden
 	}
+	if err := l.inScope(who, e); err != nil {
+		return nil, err
+	}
 	if err := consent.CheckEventEnd(e, l.now()); err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func TestARoleMayOnlyDoWhatItIsFor(t *testing.T) {
 		}
 	}
 	for _, role := range []Role{RoleWriter, RoleReader, RoleDPO, RoleAuditor, ""} {
-		if _, _, _, err := l.CreateAPIKey(t.Context(), Caller{Role: role}, RoleWriter, "x"); !errors.Is(err, ErrForbidden) {
+		if _, _, _, err := l.CreateAPIKey(t.Context(), Caller{Role: role}, NewAPIKey{Role: RoleWriter, Name: "x"}); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%q makes keys: %v", role, err)
 		}
 	}
@@ -247,7 +247,7 @@ func TestAnAPIKeyWorksUntilItIsRevokedAndNotAMomentLonger(t *testing.T) {
 	w := newWorld(t)
 	l := w.create(t)
 	defer func() { l.Close() }()
-	k, token, _, err := l.CreateAPIKey(t.Context(), admin, RoleWriter, "shop-backend")
+	k, token, _, err := l.CreateAPIKey(t.Context(), admin, NewAPIKey{Role: RoleWriter, Name: "shop-backend"})
 	if err != nil {
 		t.Fatal(err)
 	}

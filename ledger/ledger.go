@@ -8,6 +8,7 @@
 package ledger
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -109,6 +110,7 @@ type Ledger struct {
 	asks      openAsks
 	endings   endings
 
+	keyUse  keyUse
 	claims  claims
 	answers epochs // by the hour
 	marks   markTable
@@ -394,6 +396,9 @@ func (l *Ledger) Close() error {
 		return nil
 	}
 	l.isClosed = true
+	if err := l.recordKeyUse(context.Background()); err != nil && !errors.Is(err, ErrReadOnly) {
+		l.o.Log.Warn("on which day API keys were last used could not be recorded", "err", err)
+	}
 	l.queue.close()
 	close(l.closing)
 	l.loops.Wait()

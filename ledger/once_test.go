@@ -211,11 +211,11 @@ func TestAKeyThatIsRotatedKeepsItsIdempotencyKeys(t *testing.T) {
 	w := newWorld(t)
 	l := w.create(t)
 	defer func() { l.Close() }()
-	_, old, _, err := l.CreateAPIKey(t.Context(), admin, RoleWriter, "backend")
+	_, old, _, err := l.CreateAPIKey(t.Context(), admin, NewAPIKey{Role: RoleWriter, Name: "backend"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, fresh, _, err := l.CreateAPIKey(t.Context(), admin, RoleWriter, "backend")
+	_, fresh, _, err := l.CreateAPIKey(t.Context(), admin, NewAPIKey{Role: RoleWriter, Name: "backend"})
 	if err != nil {
 		t.Fatal(err)
 	}

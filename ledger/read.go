@@ -15,6 +15,9 @@ func (l *Ledger) Decide(ctx context.Context, who Caller, q *consent.Question) (c
 	if !who.May(ActDecide) {
 		return consent.Answer{}, ErrForbidden
 	}
+	if err := l.purposesInScope(who, q.Purpose); err != nil {
+		return consent.Answer{}, err
+	}
 	if err := q.CheckAt(l.now()); err != nil {
 		return consent.Answer{}, err
 	}

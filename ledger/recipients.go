@@ -46,6 +46,9 @@ func (l *Ledger) AddRecipient(ctx context.Context, who Caller, c *consent.Recipi
 	if !who.May(ActRegister) {
 		return Written{}, ErrForbidden
 	}
+	if err := who.policy(c.Policy); err != nil {
+		return Written{}, err
+	}
 	return l.onceWritten(ctx, who, func(ctx context.Context) (Written, error) { return l.addRecipient(ctx, who, c) })
 }
 

@@ -25,6 +25,9 @@ func (l *Ledger) Submit(ctx context.Context, who Caller, call Call) (*Pending, e
 	if !who.May(actionOf(call)) {
 		return nil, ErrForbidden
 	}
+	if err := l.inScope(who, call); err != nil {
+		return nil, err
+	}
 	return l.once(ctx, who, l.slotOf(call), func(ctx context.Context) (*Pending, error) { return l.submitCall(ctx, who, call) })
 }
 

@@ -34,13 +34,14 @@ type book interface {
 	AddRecipient(ctx context.Context, who ledger.Caller, c *consent.RecipientChange) (ledger.Written, error)
 	AddPolicy(ctx context.Context, who ledger.Caller, yaml []byte) (*consent.Policy, ledger.Written, error)
 	APIKeys(who ledger.Caller) ([]ledger.APIKey, error)
-	CreateAPIKey(ctx context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error)
+	CreateAPIKey(ctx context.Context, who ledger.Caller, n ledger.NewAPIKey) (ledger.APIKey, string, ledger.Written, error)
 	RevokeAPIKey(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
 	Operators(ctx context.Context, who ledger.Caller) ([]ledger.OperatorRow, []consent.Handover, error)
 	AddOperator(ctx context.Context, who ledger.Caller, n *consent.NewOperator) (string, ledger.Written, error)
 	HandOver(ctx context.Context, who ledger.Caller, from, to string, at time.Time) (ledger.Written, error)
 	EndOperator(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
 	Authenticate(token, from string) (ledger.Caller, error)
+	AuthenticateCertificate(names []string, from string) (ledger.Caller, error)
 	Lives(who ledger.Caller) bool
 	Checkpoint() []byte
 	Health() error

@@ -15,6 +15,7 @@ var codes = map[string]codeKind{
 	"no_such_route":      {http.StatusNotFound, "No such route", "없는 경로", 0, ""},
 	"method_not_allowed": {http.StatusMethodNotAllowed, "Method not allowed", "허용되지 않는 메서드", 0, ""},
 	"unauthorized":       {http.StatusUnauthorized, "A valid API key is needed", "유효한 API 키가 필요함", 0, ""},
+	"policy_not_allowed": {http.StatusForbidden, "The key is for other policies", "다른 처리방침용 키", 0, "D7"},
 	"role_not_allowed":   {http.StatusForbidden, "The key's role does not allow this", "키의 역할로는 할 수 없음", 0, ""},
 
 	"malformed_request": {http.StatusBadRequest, "Not a request that can be read in one way", "한 가지로 읽을 수 없는 요청", 0, ""},
@@ -72,6 +73,7 @@ var codes = map[string]codeKind{
 	"member_dormant":   {http.StatusConflict, "The member is dormant", "휴면 상태의 회원", 0, "C6"},
 
 	"request_timeout":      {http.StatusRequestTimeout, "The request came too slowly", "요청이 너무 느리게 도착함", 0, ""},
+	"too_many_requests":    {http.StatusTooManyRequests, "Too many requests with this key", "이 키의 요청이 너무 많음", 0, ""},
 	"busy":                 {http.StatusServiceUnavailable, "Too many writes are waiting", "대기 중인 기록이 너무 많음", 1, ""},
 	"too_many_connections": {http.StatusServiceUnavailable, "Too many connections are open", "열린 연결이 너무 많음", 1, ""},
 	"too_many_batches":     {http.StatusServiceUnavailable, "Too many batches are running", "실행 중인 일괄 처리가 너무 많음", 5, ""},

@@ -241,8 +241,8 @@ func (d *double) APIKeys(who ledger.Caller) ([]ledger.APIKey, error) {
 	return []ledger.APIKey{{ID: "key_1", Role: ledger.RoleAdmin, RevokedAt: time.Unix(1, 0)}}, d.reach(who)
 }
 
-func (d *double) CreateAPIKey(_ context.Context, who ledger.Caller, role ledger.Role, name string) (ledger.APIKey, string, ledger.Written, error) {
-	return ledger.APIKey{ID: "key_2", Role: role, Name: name}, "cl_live_shown_once", ledger.Written{}, d.reach(who)
+func (d *double) CreateAPIKey(_ context.Context, who ledger.Caller, n ledger.NewAPIKey) (ledger.APIKey, string, ledger.Written, error) {
+	return ledger.APIKey{ID: "key_2", Role: n.Role, Name: n.Name}, "cl_live_shown_once", ledger.Written{}, d.reach(who)
 }
 
 func (d *double) RevokeAPIKey(_ context.Context, who ledger.Caller, _ string) (ledger.Written, error) {
@@ -272,6 +272,10 @@ func (d *double) Authenticate(token, from string) (ledger.Caller, error) {
 	case ledger.RoleWriter, ledger.RoleReader, ledger.RoleDPO, ledger.RoleAuditor, ledger.RoleAdmin:
 		return ledger.Caller{KeyID: "key_" + token, Role: r, From: from}, nil
 	}
+	return ledger.Caller{}, ledger.ErrUnauthorized
+}
+
+func (d *double) AuthenticateCertificate([]string, string) (ledger.Caller, error) {
 	return ledger.Caller{}, ledger.ErrUnauthorized
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -143,8 +144,13 @@ func (x *exchange) admit(local bool) *problem {
 			x.caller = ledger.Caller{KeyID: "local", Role: localRole(rt.action), From: "control.sock"}
 		} else if p := x.authenticate(); p != nil {
 			return p
+		} else if p := x.limit(); p != nil {
+			return p
 		}
 		if !x.caller.May(rt.action) {
+			if x.caller.Policies != nil && (ledger.Caller{Role: x.caller.Role}).May(rt.action) {
+				return policyNotAllowed()
+			}
 			return roleNotAllowed()
 		}
 	}
@@ -190,7 +196,14 @@ func roleNotAllowed() *problem {
 	return newProblem("role_not_allowed", "", "Use a key whose role allows this call; API.md lists the roles.")
 }
 
+func policyNotAllowed() *problem {
+	return newProblem("policy_not_allowed", "", "Nothing was recorded: this key is for some policies only, and the call touches another, or the whole member. Name purposes as policy/purpose, or use another key; API.md says what such a key may do.")
+}
+
 func (x *exchange) authenticate() *problem {
+	if _, there := x.r.Header["Authorization"]; !there && x.r.TLS != nil && len(x.r.TLS.VerifiedChains) > 0 {
+		return x.authenticateCertificate()
+	}
 	values := x.r.Header["Authorization"]
 	if len(values) == 1 {
 		scheme, token, ok := strings.Cut(values[0], " ")
@@ -206,6 +219,25 @@ func (x *exchange) authenticate() *problem {
 		}
 	}
 	return x.unauthorized()
+}
+
+// authenticateCertificate goes by the names of a client certificate that the server's authority has
+// signed: its DNS names and URIs, as RFC 6125 has it, and not its common name.
+func (x *exchange) authenticateCertificate() *problem {
+	cert := x.r.TLS.VerifiedChains[0][0]
+	names := slices.Clone(cert.DNSNames)
+	for _, u := range cert.URIs {
+		names = append(names, u.String())
+	}
+	who, err := x.s.book.AuthenticateCertificate(names, withoutPort(x.r.RemoteAddr))
+	switch {
+	case err == nil:
+		x.caller = who
+		return nil
+	case errors.Is(err, ledger.ErrUnauthorized):
+		return x.unauthorized()
+	}
+	return x.problemOf(err)
 }
 
 func (x *exchange) unauthorized() *problem {
@@ -340,7 +372,7 @@ next:
 func (x *exchange) refuse(p *problem) {
 	x.status = p.status
 	switch p.code {
-	case "busy", "too_many_batches", "shutting_down":
+	case "busy", "too_many_batches", "shutting_down", "too_many_requests":
 		x.expected = true
 	}
 	p.write(x.w, x.id, languageOf(x.r.Header["Accept-Language"]))
@@ -403,6 +435,8 @@ func problemOf(err error) *problem {
 		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
 	case errors.Is(err, ledger.ErrForbidden):
 		return roleNotAllowed()
+	case errors.Is(err, ledger.ErrPolicyNotAllowed):
+		return policyNotAllowed()
 	case errors.Is(err, ledger.ErrBusy):
 		return newProblem("busy", "", "Nothing was recorded. Send it again after the time in Retry-After.")
 	case errors.Is(err, ledger.ErrReadOnly):

@@ -89,7 +89,7 @@ func newShopWith(t testing.TB, cacheBytes int64) *shop {
 	s := &shop{t: t, ledger: l, server: New(l, Options{}), keys: map[ledger.Role]string{}}
 	local := ledger.Caller{KeyID: "local", Role: ledger.RoleAdmin, From: "control.sock"}
 	for _, r := range roles[1:] {
-		_, token, _, err := l.CreateAPIKey(t.Context(), local, r, string(r))
+		_, token, _, err := l.CreateAPIKey(t.Context(), local, ledger.NewAPIKey{Role: r, Name: string(r)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"consentledger/ledger"
@@ -105,7 +106,10 @@ func getKeys(x *exchange) *problem {
 	}
 	out := api.Keys{Keys: make([]api.Key, len(keys))}
 	for i, k := range keys {
-		out.Keys[i] = api.Key{ID: k.ID, Role: string(k.Role), Name: k.Name, CreatedAt: k.CreatedAt.UTC()}
+		out.Keys[i] = api.Key{ID: k.ID, Role: string(k.Role), Name: k.Name, CreatedAt: k.CreatedAt.UTC(), Policies: k.Policies, Certificate: k.Certificate}
+		if !k.LastUsed.IsZero() {
+			out.Keys[i].LastUsed = k.LastUsed.Format(time.DateOnly)
+		}
 		if !k.RevokedAt.IsZero() {
 			at := k.RevokedAt.UTC()
 			out.Keys[i].RevokedAt = &at
@@ -119,13 +123,15 @@ func postKey(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	k, token, written, err := x.s.book.CreateAPIKey(x.s.uncut, x.caller, ledger.Role(in.Role), in.Name)
+	k, token, written, err := x.s.book.CreateAPIKey(x.s.uncut, x.caller, ledger.NewAPIKey{
+		Role: ledger.Role(in.Role), Name: in.Name, Policies: in.Policies, Certificate: in.Certificate,
+	})
 	if err != nil {
 		return x.registerProblem(err)
 	}
 	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.CreatedKey{
-		ID: k.ID, Key: token, Role: string(k.Role), Name: k.Name,
+		ID: k.ID, Key: token, Role: string(k.Role), Name: k.Name, Policies: k.Policies, Certificate: k.Certificate,
 		Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC(),
 	})
 }

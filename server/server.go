@@ -43,6 +43,7 @@ type Options struct {
 	SlowAfter      time.Duration // what takes longer is logged; default 1 s
 	MaxBatches     int           // batches at once; default 16
 	MaxConnections int           // of a listener, at once; one more is answered 503; default 4096
+	RateLimit      RateLimit     // of each key; default: none
 }
 
 func (o *Options) defaults() {
@@ -92,6 +93,7 @@ type Server struct {
 
 	batches  chan struct{} // a token for each batch under way
 	lines    *semaphore.Weighted
+	limits   limits
 	inFlight inFlight
 	stop     chan struct{} // closed when the server begins to stop
 	stopOnce sync.Once
@@ -116,6 +118,7 @@ func newServer(b book, o Options) *Server {
 		book: b, o: o, log: o.Log, now: o.Now,
 		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
+	s.limits.init(o.RateLimit)
 	s.uncut, s.cut = context.WithCancel(context.Background())
 	s.handler = s.router(s.routes(), false)
 	s.control = s.router(append(s.routes(), s.controlRoutes()...), true)

@@ -23,12 +23,15 @@ type keyCreateCmd struct {
 	Role string `required:"" enum:"writer,reader,dpo,auditor,admin" placeholder:"R" help:"${enum}."`
 	Name string `required:"" placeholder:"N" help:"What tells it from the others, such as shop-backend."`
 	JSON bool   `name:"json" help:"Print one JSON object."`
+
+	Policy      []string `sep:"," placeholder:"ID" help:"The only policies that it may touch (default: all)."`
+	Certificate string   `placeholder:"NAME" help:"A DNS name or URI in the client's certificate that stands for the key, instead of a token; needs serve --tls-client-ca."`
 }
 
 func (c *keyCreateCmd) Run(ctx context.Context, t *terminal) error {
 	var k api.CreatedKey
 	err := c.withControl(ctx, func(s *control) error {
-		return s.call(ctx, http.MethodPost, "/v1/keys", api.NewKey{Role: c.Role, Name: c.Name}, &k)
+		return s.call(ctx, http.MethodPost, "/v1/keys", api.NewKey{Role: c.Role, Name: c.Name, Policies: c.Policy, Certificate: c.Certificate}, &k)
 	})
 	if err != nil {
 		return err
@@ -36,7 +39,15 @@ func (c *keyCreateCmd) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return printJSON(t.out, k)
 	}
-	fmt.Fprintf(t.out, "id    %s\nrole  %s\nname  %s\nkey   %s  (shown this once)\n", k.ID, k.Role, k.Name, k.Key)
+	fmt.Fprintf(t.out, "id    %s\nrole  %s\nname  %s\n", k.ID, k.Role, k.Name)
+	if len(k.Policies) > 0 {
+		fmt.Fprintf(t.out, "for   %s\n", strings.Join(k.Policies, ", "))
+	}
+	if k.Certificate != "" {
+		fmt.Fprintf(t.out, "whose certificate has the name %s\n", k.Certificate)
+		return nil
+	}
+	fmt.Fprintf(t.out, "key   %s  (shown this once)\n", k.Key)
 	return nil
 }
 
@@ -90,13 +101,21 @@ func (c *keyListCmd) Run(ctx context.Context, t *terminal) error {
 		return printJSON(t.out, all)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tROLE\tNAME\tCREATED\tREVOKED")
+	fmt.Fprintln(w, "ID\tROLE\tNAME\tFOR\tCREATED\tLAST USED\tREVOKED")
 	for _, k := range all.Keys {
 		revoked := "-"
 		if k.RevokedAt != nil {
 			revoked = k.RevokedAt.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Name, k.CreatedAt.Format(time.RFC3339), revoked)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Name,
+			orDash(strings.Join(k.Policies, ",")), k.CreatedAt.Format(time.RFC3339), orDash(k.LastUsed), revoked)
 	}
 	return w.Flush()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 )
 
 // listening is where a server listens.
@@ -15,6 +17,7 @@ type listening struct {
 	Listen         string `placeholder:"A" default:"127.0.0.1:8787" help:"The address to serve on (default ${default}); port 0 takes a free one."`
 	TLSCert        string `name:"tls-cert" placeholder:"F" help:"The server's certificate chain (PEM)."`
 	TLSKey         string `name:"tls-key" placeholder:"F" help:"The certificate's private key (PEM)."`
+	TLSClientCA    string `name:"tls-client-ca" placeholder:"F" help:"The authority (PEM) whose client certificates are taken: a certificate's name may then stand for an API key (key create --certificate)."`
 	AllowPlaintext bool   `help:"Serve without TLS on an address that other machines reach. Whoever is on the way then reads API keys and personal data: only behind a proxy that speaks TLS, on a network of its own."`
 }
 
@@ -22,6 +25,9 @@ type listening struct {
 func (l *listening) check() error {
 	if (l.TLSCert == "") != (l.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together: give both, or neither")
+	}
+	if l.TLSClientCA != "" && l.TLSCert == "" {
+		return errors.New("--tls-client-ca: client certificates need TLS: give --tls-cert and --tls-key too")
 	}
 	host, _, err := net.SplitHostPort(l.Listen)
 	if err != nil {
@@ -43,15 +49,12 @@ func isLoopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-func (l *listening) tls() (*tls.Config, error) {
+func (l *listening) tls(log *slog.Logger) (*tls.Config, error) {
 	if l.TLSCert == "" {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(l.TLSCert, l.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("read the certificate and its key: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	f := &certFiles{cert: l.TLSCert, key: l.TLSKey, clientCA: l.TLSClientCA, log: log, now: time.Now}
+	return f.tlsConfig()
 }
 
 func (l *listening) listen(ctx context.Context) (net.Listener, error) {

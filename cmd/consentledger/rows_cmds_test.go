@@ -76,7 +76,7 @@ func cmdOpen(ts *testscript.TestScript, neg bool, args []string) {
 	cmdKeys(ts, false, []string{"s.out"})
 	ts.Setenv("KEY", ts.Getenv("ADMIN"))
 	for _, role := range []string{"reader", "dpo", "auditor"} {
-		status, b := callOf(ts, http.MethodPost, "/v1/keys", fmt.Sprintf(`{"role":%q,"name":"rows"}`, role))
+		status, b := callOf(ts, http.MethodPost, "/v1/keys", fmt.Sprintf(`{"role":%q,"name":"rows-%s"}`, role, role))
 		var k struct{ Key string }
 		if err := json.Unmarshal(b, &k); err != nil || status != http.StatusCreated {
 			ts.Fatalf("a key for a %s: %d %s", role, status, b)

@@ -10,7 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,6 +31,9 @@ type serveCmd struct {
 	CacheBytes     int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
 	MaxConnections int      `placeholder:"N" default:"4096" help:"Connections at once; one more is told to come back (default ${default}). Each takes some 100 KiB at most."`
 	Origin         string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
+	RateLimit      string   `placeholder:"N/S[,BURST]" help:"How many requests one API key may make in S, such as 100/1s or 6000/1m,200 (default: no limit)."`
+
+	limit server.RateLimit
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
@@ -46,7 +52,13 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if c.MaxConnections < 1 {
 		return errors.New("--max-connections: give at least 1")
 	}
-	tlsConfig, err := c.tls()
+	limit, err := c.rateLimit()
+	if err != nil {
+		return err
+	}
+	c.limit = limit
+	log := slog.New(slog.NewTextHandler(t.err, nil))
+	tlsConfig, err := c.tls(log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +70,6 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		// GOMEMLIMIT still bounds it.
 		debug.SetGCPercent(300)
 	}
-	log := slog.New(slog.NewTextHandler(t.err, nil))
 
 	missing := datadir.Exists(c.Dir)
 	if c.Init && errors.Is(missing, datadir.ErrMissing) {
@@ -137,12 +148,37 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, l *
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	s := server.New(l, server.Options{Log: log, TLS: tlsConfig, MaxConnections: c.MaxConnections})
+	s := server.New(l, server.Options{Log: log, TLS: tlsConfig, MaxConnections: c.MaxConnections, RateLimit: c.limit})
 	g, ctx := errgroup.WithContext(ctx) // one that fails stops the other
 	g.Go(func() error { return s.Serve(ctx, ln) })
 	g.Go(func() error { return s.ServeControl(ctx, socket) })
 	fmt.Fprintf(t.out, "listening on %s\n", c.url(ln))
 	return g.Wait()
+}
+
+// rateLimit reads --rate-limit. Without a burst as many may come at once as in the whole time.
+func (c *serveCmd) rateLimit() (server.RateLimit, error) {
+	if c.RateLimit == "" {
+		return server.RateLimit{}, nil
+	}
+	bad := fmt.Errorf("--rate-limit %s: give requests and a time, and how many may come at once, such as 100/1s or 6000/1m,200", c.RateLimit)
+	share, burst, hasBurst := strings.Cut(c.RateLimit, ",")
+	number, within, _ := strings.Cut(share, "/")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 {
+		return server.RateLimit{}, bad
+	}
+	d, err := time.ParseDuration(within)
+	if err != nil || d <= 0 {
+		return server.RateLimit{}, bad
+	}
+	limit := server.RateLimit{PerSecond: float64(n) / d.Seconds(), Burst: n}
+	if hasBurst {
+		if limit.Burst, err = strconv.Atoi(burst); err != nil || limit.Burst < 1 {
+			return server.RateLimit{}, bad
+		}
+	}
+	return limit, nil
 }
 
 // untilSignal ends its context at the first SIGINT or SIGTERM, which lets what

@@ -124,7 +124,7 @@ func TestWithACertificateItServesTLSAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.Version < tls.VersionTLS12 {
+	if resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.Version < tls.VersionTLS13 {
 		t.Errorf("status %d, TLS %+v", resp.StatusCode, resp.TLS)
 	}
 	plain, err := http.Get("http://" + strings.TrimPrefix(s.url, "https://") + "/livez")

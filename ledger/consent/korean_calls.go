@@ -129,6 +129,13 @@ var koreanCalls = map[string]string{
 	"the member is active, and nothing of them is kept apart; use the ordinary calls":                                           "활동 중인 회원이라 분리 보관된 것이 없습니다. 일반 호출을 쓰십시오.",
 	"there is no destruction entry at that index; send the index of the entry of class destructions in the withdrawal's answer": "그 번호에 파기 기록이 없습니다. 철회 응답에서 class가 destructions인 기록의 index를 보내십시오.",
 	"there is no such request; use the id of the answer that opened it":                                                         "그런 요구가 없습니다. 요구를 접수할 때 받은 id를 쓰십시오.",
+	"policies are the ids of the policies that the key may touch, of a to z, 0 to 9 and -; leave it out for all":                "policies는 키를 쓸 수 있는 처리방침의 id이며 a~z, 0~9, -로 씁니다. 모두에 쓰려면 빼십시오.",
+	"name 1 to 32 policies that the key may touch; leave it out for all":                                                        "키를 쓸 수 있는 처리방침을 1~32개 적으십시오. 모두에 쓰려면 빼십시오.",
+	"certificate is a DNS name or URI as it stands in the client's certificate, of at most 255 visible ASCII characters":        "certificate는 클라이언트 인증서에 있는 그대로의 DNS 이름이나 URI이며, 보이는 ASCII 문자 255자까지입니다.",
+	"there is no policy of that id; GET /v1/policies lists them":                                                                "그 id의 처리방침이 없습니다. GET /v1/policies에 목록이 있습니다.",
+	"a live key has this certificate's name already; revoke that one first":                                                     "이 인증서 이름을 가진 유효한 키가 이미 있습니다. 먼저 그 키를 폐기하십시오.",
+	"a live key of this name has another role or other policies; take another name, or revoke that one first":                   "같은 이름의 유효한 키가 다른 역할이나 다른 처리방침을 가지고 있습니다. 다른 이름을 쓰거나 먼저 그 키를 폐기하십시오.",
+	"two keys of this name are live, enough to change from one to the other; revoke the old one first":                          "같은 이름의 유효한 키가 이미 둘이며, 교체에는 둘이면 충분합니다. 먼저 옛 키를 폐기하십시오.",
 	"role is one of writer, reader, dpo, auditor, admin":                                                                        "role은 writer, reader, dpo, auditor, admin 가운데 하나입니다.",
 	"name is 1 to 64 bytes of text that tells this key from the others, such as shop-backend":                                   "name은 다른 키와 구별되는 1~64바이트의 글입니다. 예: shop-backend.",
 }

@@ -59,6 +59,9 @@ type Purpose struct {
 	class map[string]string // retention class by member kind; "" for all
 }
 
+// States reports whether the policy has a purpose.
+func (p *Policy) States(purpose string) bool { return p.byPurpose[purpose] != nil }
+
 // Class returns the name of the retention class for a kind of member.
 func (p *Purpose) Class(memberKind string) string {
 	if c, ok := p.class[memberKind]; ok {

@@ -125,7 +125,8 @@ var ruleOfCode = map[string]string{
 	"handover_at_in_future": "D6", "handover_needed": "D6", "handover_to_self": "D6", "invalid_operator_name": "D6", "invalid_operator_role": "D6",
 	"not_responsible": "D6", "operator_ended": "D6", "responsible_taken": "D6", "unknown_operator": "D6", "unknown_operator_to": "D6",
 
-	"invalid_name": "D7", "unknown_role": "D7",
+	"invalid_name": "D7", "unknown_role": "D7", "invalid_policies": "D7", "invalid_certificate": "D7",
+	"certificate_taken": "D7", "key_name_taken": "D7", "too_many_keys": "D7",
 }
 
 // RuleOf returns the row of the requirements ("B2") that a refusal's code

@@ -254,14 +254,22 @@ type Key struct {
 	Name      string     `json:"name"`
 	CreatedAt time.Time  `json:"created_at"`
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+
+	Policies    []string `json:"policies,omitempty"`
+	Certificate string   `json:"certificate,omitempty"`
+	LastUsed    string   `json:"last_used,omitempty"` // a date (UTC); absent: never, as far as is known
 }
 
 // CreatedKey answers POST /v1/keys with 201. The key is shown this once.
 type CreatedKey struct {
-	ID         string    `json:"id"`
-	Key        string    `json:"key"`
-	Role       string    `json:"role"`
-	Name       string    `json:"name"`
+	ID   string `json:"id"`
+	Key  string `json:"key,omitempty"` // absent where a certificate stands for it
+	Role string `json:"role"`
+	Name string `json:"name"`
+
+	Policies    []string `json:"policies,omitempty"`
+	Certificate string   `json:"certificate,omitempty"`
+
 	Entries    []Entry   `json:"entries"`
 	RecordedAt time.Time `json:"recorded_at"`
 }

@@ -132,8 +132,10 @@ type EventEnd struct {
 
 // NewKey is the body of POST /v1/keys.
 type NewKey struct {
-	Role string `json:"role"`
-	Name string `json:"name"`
+	Role        string   `json:"role"`
+	Name        string   `json:"name"`
+	Policies    []string `json:"policies,omitempty"`    // the only ones that it may touch
+	Certificate string   `json:"certificate,omitempty"` // the name in a client certificate that stands for it
 }
 
 // Line is what a line of POST /v1/batch has beside the fields of its call.

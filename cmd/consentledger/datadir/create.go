@@ -178,11 +178,11 @@ func record(l *ledger.Ledger, g Genesis) (Created, error) {
 	}
 	c := Created{Origin: l.Origin(), PublicKey: l.PublicKey(), Grade: l.Grade()}
 	var err error
-	if _, c.AdminKey, _, err = l.CreateAPIKey(ctx, who, ledger.RoleAdmin, "first-admin"); err != nil {
+	if _, c.AdminKey, _, err = l.CreateAPIKey(ctx, who, ledger.NewAPIKey{Role: ledger.RoleAdmin, Name: "first-admin"}); err != nil {
 		return Created{}, err
 	}
 	if g.Writer {
-		if _, c.WriterKey, _, err = l.CreateAPIKey(ctx, who, ledger.RoleWriter, "first-writer"); err != nil {
+		if _, c.WriterKey, _, err = l.CreateAPIKey(ctx, who, ledger.NewAPIKey{Role: ledger.RoleWriter, Name: "first-writer"}); err != nil {
 			return Created{}, err
 		}
 	}
