@@ -82,6 +82,11 @@ func textOf(t testing.TB, b []byte, name string) string {
 	return text
 }
 
+// newKeyBody is that of a key whose name no other has.
+func newKeyBody() string {
+	return fmt.Sprintf(`{"role":"writer","name":"shop-%d"}`, persons.Add(1))
+}
+
 // roleFor is one that may make a route's call: the most ordinary.
 func roleFor(route string) ledger.Role {
 	who := matrix[route]
@@ -115,7 +120,9 @@ func (s *shop) good(rt route) goodCall {
 	case "DELETE /v1/members/:ref/holds/:id":
 		c.path = "/v1/members/" + ref + "/holds/" + textOf(s.t, s.made(ledger.RoleDPO, "/v1/members/"+ref+"/holds", bodies["/v1/members/:ref/holds"]), "hold")
 	case "DELETE /v1/keys/:id":
-		c.path = "/v1/keys/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/keys", bodies["/v1/keys"]), "id")
+		c.path = "/v1/keys/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/keys", newKeyBody()), "id")
+	case "POST /v1/keys":
+		c.body = newKeyBody()
 	case "GET /v1/members/:ref/kept":
 		s.made(ledger.RoleWriter, "/v1/withdrawals", `{"member_id":"`+id+`","scope":"membership"}`)
 	case "POST /v1/events":

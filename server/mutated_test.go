@@ -290,7 +290,7 @@ func TestAServerThatAnswersMutatedRequestsWronglyIsFound(t *testing.T) {
 		"a silent record": {func(s *shop, h http.Handler) http.Handler {
 			return on("/v1/decisions", func(w http.ResponseWriter, r *http.Request) {
 				names++
-				if _, _, _, err := s.ledger.CreateAPIKey(r.Context(), local, ledger.RoleReader, fmt.Sprint("name-", names)); err != nil {
+				if _, _, _, err := s.ledger.CreateAPIKey(r.Context(), local, ledger.NewAPIKey{Role: ledger.RoleReader, Name: fmt.Sprint("name-", names)}); err != nil {
 					t.Error(err)
 				}
 				h.ServeHTTP(w, r)

@@ -253,7 +253,8 @@ func (r *Register) mayReceive(v *Posted, purposes []string, now time.Time) []Exp
 		}
 		row := ExportRecipient{id, rec.Name, rec.Business, rec.Kind, rec.Country, []string{}, []string{}}
 		for _, name := range rec.Purposes {
-			if slices.Contains(purposes, name) {
+			// A recipient that joined between versions may be for a purpose that this one has no more.
+			if slices.Contains(purposes, name) && v.byPurpose[name] != nil {
 				row.Purposes = append(row.Purposes, name)
 			}
 		}
