@@ -153,7 +153,7 @@ type APIKey struct {
 
 	Policies    []string  // the only ones that it may touch; nil: all
 	Certificate string    // the name in the client's certificate that stands for it; empty: a token does
-	LastUsed    time.Time // the day (UTC) on which it was last used; zero: never. A crash may lose the last hour
+	LastUsed    time.Time // the day (UTC) on which it was last used; zero: never. A crash may lose a day
 }
 
 // Errors of a ledger. Refusals by the rules are *consent.Refusal.

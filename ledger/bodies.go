@@ -70,7 +70,8 @@ type registerBody struct {
 
 	Policies    []string `cbor:"11,keyasint,omitempty"` // that a key may touch
 	Certificate string   `cbor:"12,keyasint,omitempty"` // whose name stands for a key
-	Used        []string `cbor:"13,keyasint,omitempty"` // ids of keys that were used that day
+	Used        []string `cbor:"13,keyasint,omitempty"` // ids of keys that were used on a day
+	UsedDay     int64    `cbor:"14,keyasint,omitempty"` // which day of the Unix epoch it was
 
 	Operator *operatorBody `cbor:"20,keyasint,omitempty"`
 }

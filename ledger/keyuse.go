@@ -28,28 +28,23 @@ func (u *keyUse) note(id string, at time.Time) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.days == nil {
-		u.days = make(map[string]int64)
-	}
-	u.days[id] = max(u.days[id], day)
+	u.set(&u.days, id, day)
 }
 
-// loaded takes in an entry.
-func (u *keyUse) loaded(ids []string, at time.Time) {
-	for _, id := range ids {
-		u.note(id, at)
+func (*keyUse) set(m *map[string]int64, id string, day int64) {
+	if *m == nil {
+		*m = make(map[string]int64)
 	}
-	u.written(ids, at)
+	(*m)[id] = max((*m)[id], day)
 }
 
-func (u *keyUse) written(ids []string, at time.Time) {
+// loaded takes in what is on disk of a day.
+func (u *keyUse) loaded(ids []string, day int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.stored == nil {
-		u.stored = make(map[string]int64)
-	}
 	for _, id := range ids {
-		u.stored[id] = max(u.stored[id], at.Unix()/secondsPerDay)
+		u.set(&u.days, id, day)
+		u.set(&u.stored, id, day)
 	}
 }
 
@@ -63,31 +58,36 @@ func (u *keyUse) last(id string) time.Time {
 	return time.Time{}
 }
 
-// news are the keys of whose use on a day nothing is on disk, in order.
-func (u *keyUse) news(now time.Time) (ids []string) {
-	day := now.Unix() / secondsPerDay
+// news are the keys of whose last use nothing is on disk, by its day: of days before one.
+func (u *keyUse) news(before int64) map[int64][]string {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
-	for id, used := range u.days {
-		if used == day && u.stored[id] < day {
-			ids = append(ids, id)
+	out := make(map[int64][]string)
+	for id, day := range u.days {
+		if day < before && u.stored[id] < day {
+			out[day] = append(out[day], id)
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	return out
 }
 
 // maxUsedAtOnce is how many keys one entry names.
 const maxUsedAtOnce = 1000
 
-// recordKeyUse writes down which keys were used today, each once a day.
-func (l *Ledger) recordKeyUse(ctx context.Context) error {
-	for ids := range slices.Chunk(l.keyUse.news(l.now()), maxUsedAtOnce) {
-		w, err := l.writeRegister(ctx, Caller{KeyID: localKeyID}, nil, registerBody{Kind: kindKeysUsed, Used: ids})
-		if err != nil {
-			return err
+// recordKeyUse writes down which keys were last used on days that are over, and at the end also today.
+func (l *Ledger) recordKeyUse(ctx context.Context, today bool) error {
+	before := l.now().Unix() / secondsPerDay
+	if today {
+		before++
+	}
+	for day, all := range l.keyUse.news(before) {
+		slices.Sort(all)
+		for ids := range slices.Chunk(all, maxUsedAtOnce) {
+			if _, err := l.writeRegister(ctx, Caller{KeyID: localKeyID}, nil, registerBody{Kind: kindKeysUsed, Used: ids, UsedDay: day}); err != nil {
+				return err
+			}
+			l.keyUse.loaded(ids, day)
 		}
-		l.keyUse.written(ids, w.RecordedAt)
 	}
 	return nil
 }

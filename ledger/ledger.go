@@ -396,7 +396,7 @@ func (l *Ledger) Close() error {
 		return nil
 	}
 	l.isClosed = true
-	if err := l.recordKeyUse(context.Background()); err != nil && !errors.Is(err, ErrReadOnly) {
+	if err := l.recordKeyUse(context.Background(), true); err != nil && !errors.Is(err, ErrReadOnly) {
 		l.o.Log.Warn("on which day API keys were last used could not be recorded", "err", err)
 	}
 	l.queue.close()

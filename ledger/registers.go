@@ -64,7 +64,7 @@ func (l *Ledger) loadRegisters() error {
 			row.RevokedAt = at
 			keys[b.KeyID] = row
 		case kindKeysUsed:
-			l.keyUse.loaded(b.Used, at)
+			l.keyUse.loaded(b.Used, b.UsedDay)
 		default:
 			return fmt.Errorf("%w: entry %d of the registers is of an unknown kind", ErrCorrupt, index)
 		}

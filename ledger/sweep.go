@@ -67,7 +67,7 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 		changed, more = changed+n, n > 0
 	}
 	err = worse(err, l.sweepMarks(ctx))
-	err = worse(err, l.recordKeyUse(ctx))
+	err = worse(err, l.recordKeyUse(ctx, false))
 	now := l.now()
 	again := l.eachSlot(ctx, func(from uint64) ([]uint64, error) {
 		return l.keys.Tasks(l.tasked, now.Unix(), from, sweepBatch)
