@@ -29,7 +29,7 @@ type rawAnswer struct {
 }
 
 // raws sends bytes over one connection and reads every answer that comes, until the server ends it.
-func raws(t *testing.T, address, sent string) (out []rawAnswer) {
+func raws(t testing.TB, address, sent string) (out []rawAnswer) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
