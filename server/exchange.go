@@ -374,6 +374,8 @@ func (x *exchange) refuse(p *problem) {
 	switch p.code {
 	case "busy", "too_many_batches", "shutting_down", "too_many_requests":
 		x.expected = true
+	case "unauthorized", "role_not_allowed":
+		x.denied(p.code)
 	}
 	p.write(x.w, x.id, languageOf(x.r.Header["Accept-Language"]))
 }

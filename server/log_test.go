@@ -63,6 +63,41 @@ func TestWhatPassesByItselfIsNotLoggedAsAnError(t *testing.T) {
 	}
 }
 
+func TestWhoIsTurnedAwayIsLoggedWithoutWhatWasSentAndWithoutEnd(t *testing.T) {
+	var l logTo
+	at := time.Unix(0, 0)
+	s := newServer(&double{}, Options{Log: l.logger(), Now: func() time.Time { return at }})
+	send := func(role ledger.Role) {
+		do(s.Handler(), request(route{method: "POST", label: "/v1/keys", media: mediaJSON}, role))
+	}
+	send("secret-" + memberInTests)
+	send(ledger.RoleWriter)
+	for _, want := range []string{"code=unauthorized", "code=role_not_allowed key_id=key_writer", "route=/v1/keys"} {
+		if !strings.Contains(l.String(), want) {
+			t.Errorf("%s is not in %s", want, l.String())
+		}
+	}
+	if strings.Contains(l.String(), memberInTests) {
+		t.Error("what was sent is in the log")
+	}
+	for range 3 * denialsPerMinute {
+		send("")
+	}
+	if n := strings.Count(l.String(), "turned away"); n != denialsPerMinute {
+		t.Errorf("%d lines in a minute", n)
+	}
+	at = at.Add(time.Minute)
+	send("")
+	if !strings.Contains(l.String(), "left_out="+itoa(2*denialsPerMinute+2)) {
+		t.Error("what was left out is not counted")
+	}
+	before := strings.Count(l.String(), "turned away")
+	send(ledger.RoleAdmin) // the control
+	if strings.Count(l.String(), "turned away") != before {
+		t.Error("who may is logged as turned away")
+	}
+}
+
 func TestADeepCheckIsNotCalledSlow(t *testing.T) {
 	for path, slow := range map[string]bool{"POST /control/verify-deep": false, "GET /control/info": true} {
 		var l logTo

@@ -99,6 +99,7 @@ type Server struct {
 	stopOnce sync.Once
 	bodies   bodiesUnderWay
 
+	denials   denials
 	wires     wires
 	lingering inFlight // connections that are told of the stop
 

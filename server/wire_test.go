@@ -275,6 +275,7 @@ func TestOnlyTheRequestLineSaysWhatIsCalled(t *testing.T) {
 		"an authority as a path":            {"CONNECT /v1/keys HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"},
 		"an asterisk":                       {"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"},
 		"the preface of HTTP/2":             {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 405, "method_not_allowed"},
+		"a trace":                           {"TRACE /v1/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n", 405, "method_not_allowed"},
 		"a backslash":                       {"GET /v1\\keys HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no_such_route"},
 		"a semicolon":                       {"GET /v1/keys;a=b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n", 404, "no_such_route"},
 		"a fragment":                        {"GET /v1/keys#x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n", 404, "no_such_route"},
