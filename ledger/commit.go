@@ -246,7 +246,9 @@ func (c *committer) run(group []*submission) *rotation {
 	if group = c.date(group); len(group) == 0 {
 		return nil
 	}
+	begun, first := time.Now(), c.tree.Size()
 	rot, err := c.write(group)
+	l.watched(group, int(c.tree.Size()-first), time.Since(begun), err != nil)
 	if err != nil {
 		l.stop(err)
 		answer := fmt.Errorf("%w: %w", ErrReadOnly, err)

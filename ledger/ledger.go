@@ -132,6 +132,9 @@ type Ledger struct {
 	publishMu sync.Mutex
 	published atomic.Pointer[publishedHead]
 
+	watcher atomic.Pointer[func(Commit)]
+	sweptAt atomic.Int64 // Unix ms
+
 	poison   atomic.Pointer[error]
 	closing  chan struct{}
 	loops    sync.WaitGroup

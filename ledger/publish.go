@@ -11,6 +11,7 @@ import (
 type publishedHead struct {
 	size uint64
 	note []byte
+	at   time.Time // zero: before this start
 }
 
 // durableHead is the head of what is durable, signed or not.
@@ -56,7 +57,7 @@ func (l *Ledger) publish(size uint64) error {
 		l.stop(err)
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
-	l.published.Store(&publishedHead{size: cp.Size, note: note})
+	l.published.Store(&publishedHead{size: cp.Size, note: note, at: l.o.Clock()})
 	return nil
 }
 

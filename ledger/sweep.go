@@ -75,7 +75,10 @@ func (l *Ledger) Sweep(ctx context.Context) (changed int, err error) {
 	if again == nil {
 		l.tasked = now.Unix()
 	}
-	return changed, worse(err, again)
+	if err = worse(err, again); err == nil {
+		l.sweptAt.Store(l.now().UnixMilli())
+	}
+	return changed, err
 }
 
 // sweepOnce goes once through what is due.
