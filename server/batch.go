@@ -306,7 +306,7 @@ func (b *batch) submitLines(worker int) {
 func (b *batch) submitLine(l *line, raw []byte) {
 	defer func() {
 		if v := recover(); v != nil {
-			b.x.s.log.Error("panic while submitting a line", "request_id", b.x.id, "route", b.x.rt.label, "kind", panicKind(v))
+			b.x.s.log.Error("panic while submitting a line", b.x.ids("kind", panicKind(v))...)
 			l.refused = newProblem("outcome_unknown", "", outcomeUnknown)
 		}
 	}()
@@ -328,6 +328,10 @@ func (b *batch) submitLine(l *line, raw []byte) {
 		}
 		if !b.x.s.book.Lives(b.x.caller) { // a batch may go on for hours after its key was looked at
 			l.refused = keyIsNeeded()
+			return
+		}
+		if l.kind != lineWithdrawal && b.x.s.disk.low(b.x.s) {
+			l.refused = lowDisk()
 			return
 		}
 		var err error
@@ -407,6 +411,7 @@ func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer) []
 	out = append(out, `{"line":`...)
 	out = strconv.AppendInt(out, int64(number), 10)
 	out = append(out, ',')
+	b.x.s.metrics.line(l.refused)
 	if l.refused != nil {
 		out = l.refused.appendTo(out, b.x.id, b.lang)
 	} else {

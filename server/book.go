@@ -45,6 +45,8 @@ type book interface {
 	Lives(who ledger.Caller) bool
 	Checkpoint() []byte
 	Health() error
+	Stats() (ledger.Stats, error)
+	Watch(f func(ledger.Commit))
 	Origin() string
 	PublicKey() string
 	Size() uint64

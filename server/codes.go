@@ -78,6 +78,8 @@ var codes = map[string]codeKind{
 	"too_many_connections": {http.StatusServiceUnavailable, "Too many connections are open", "열린 연결이 너무 많음", 1, ""},
 	"too_many_batches":     {http.StatusServiceUnavailable, "Too many batches are running", "실행 중인 일괄 처리가 너무 많음", 5, ""},
 	"read_only":            {http.StatusServiceUnavailable, "The ledger has stopped writing", "원장이 기록을 멈춤", 60, ""},
+	"starting":             {http.StatusServiceUnavailable, "The server is starting", "서버가 시작되는 중", 1, ""},
+	"low_disk":             {http.StatusServiceUnavailable, "The disk is nearly full", "디스크가 거의 가득 참", 60, ""},
 	"shutting_down":        {http.StatusServiceUnavailable, "The server is shutting down", "서버가 종료되는 중", 5, ""},
 	"outcome_unknown":      {http.StatusInternalServerError, "It is not known whether this was recorded", "기록되었는지 알 수 없음", 0, ""},
 	"internal_error":       {http.StatusInternalServerError, "Something went wrong inside the server", "서버 내부에서 문제가 생김", 0, ""},

@@ -21,18 +21,19 @@ import (
 
 // A route is one method on one path, and all that is decided before its handler runs.
 type route struct {
-	method, label string        // the label is the path's pattern: it stands for the path wherever one would be named
-	public        bool          // needs no key
-	action        ledger.Action // what the key's role must allow, if not public
-	writes        bool          // a POST or DELETE that records something
-	media         string        // of the body; empty: no body is read
-	stream        bool          // the handler reads the body itself, piece by piece
-	long          bool          // takes as long as the ledger is large
-	look          bool          // needs Access-Reason
-	ground        bool          // needs Access-Ground
-	offers        [][]string    // the media types of which Accept picks one, the preferred first; none: Accept is not asked
-	query         []string      // the query parameters that it has
-	handle        func(*exchange) *problem
+	method, label  string        // the label is the path's pattern: it stands for the path wherever one would be named
+	public         bool          // needs no key
+	action         ledger.Action // what the key's role must allow, if not public
+	writes         bool          // a POST or DELETE that records something
+	media          string        // of the body; empty: no body is read
+	stream         bool          // the handler reads the body itself, piece by piece
+	despiteLowDisk bool          // is taken although the disk is nearly full
+	long           bool          // takes as long as the ledger is large
+	look           bool          // needs Access-Reason
+	ground         bool          // needs Access-Ground
+	offers         [][]string    // the media types of which Accept picks one, the preferred first; none: Accept is not asked
+	query          []string      // the query parameters that it has
+	handle         func(*exchange) *problem
 }
 
 // An exchange is one request and its answer. It is reused: nothing may hold on to it.
@@ -96,7 +97,7 @@ func (x *exchange) done() {
 			panic(v)
 		}
 		// The value itself is not logged: it may hold what was sent.
-		x.s.log.Error("panic while answering", "request_id", x.id, "route", x.rt.label, "kind", panicKind(v), "stack", string(debug.Stack()))
+		x.s.log.Error("panic while answering", x.ids("kind", panicKind(v), "stack", string(debug.Stack()))...)
 		if x.status != 0 { // an answer is under way; only cutting it off tells the client
 			panic(http.ErrAbortHandler)
 		}
@@ -107,6 +108,7 @@ func (x *exchange) done() {
 		}
 	}
 	took := x.s.now().Sub(x.started)
+	x.s.metrics.answered(x.rt, x.status, took)
 	level, message := slog.LevelDebug, "answered"
 	switch {
 	case x.left:
@@ -116,8 +118,8 @@ func (x *exchange) done() {
 		level, message = slog.LevelWarn, "answered slowly"
 	}
 	if x.s.log.Enabled(context.Background(), level) {
-		x.s.log.Log(context.Background(), level, message, "request_id", x.id, "route", x.rt.label,
-			"method", x.rt.method, "status", x.status, "duration_ms", took.Milliseconds())
+		x.s.log.Log(context.Background(), level, message,
+			x.ids("method", x.rt.method, "status", x.status, "duration_ms", took.Milliseconds())...)
 	}
 	body, out := x.body, x.out
 	clear(body) // member ids and reasons do not stay behind in a pool
@@ -158,6 +160,9 @@ func (x *exchange) admit(local bool) *problem {
 		if x.offer = pick(r.Header["Accept"], rt.offers); x.offer == nil {
 			return newProblem("not_acceptable", "Accept", "Leave Accept out, or name one of these: %s.", names(rt.offers))
 		}
+	}
+	if p := x.roomFor(); p != nil {
+		return p
 	}
 	if rt.media != "" {
 		if p := x.mediaType(); p != nil {
@@ -371,6 +376,7 @@ next:
 
 func (x *exchange) refuse(p *problem) {
 	x.status = p.status
+	x.s.metrics.problems.WithLabelValues(p.code).Inc()
 	switch p.code {
 	case "busy", "too_many_batches", "shutting_down", "too_many_requests":
 		x.expected = true
@@ -406,7 +412,7 @@ func (x *exchange) problemOf(err error) *problem {
 	if x.r.Context().Err() != nil {
 		x.left = true
 	} else if p.status == http.StatusInternalServerError {
-		x.s.log.Error("the ledger answered with an error", "request_id", x.id, "route", x.rt.label, "error", err.Error())
+		x.s.log.Error("the ledger answered with an error", x.ids("error", err.Error())...)
 	}
 	return p
 }

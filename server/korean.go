@@ -36,6 +36,10 @@ var inKorean = map[string]string{
 	"Send one Access-Ground: the name of a retention class, of a to z, 0 to 9, - and _, or policy/class.":                   "Access-Ground는 하나만 보내십시오. 구분(class)의 이름이며 a~z, 0~9, -, _로 쓰거나, policy/class로 씁니다.",
 	"Leave Accept out, or name one of these: %s.":                                                                           "Accept를 빼거나 다음 가운데 하나를 적으십시오: %s.",
 
+	// Of a server that is not ready.
+	"Nothing was recorded: the ledger is being opened and checked. Send it again after the time in Retry-After.":                            "아무것도 기록되지 않았습니다. 원장을 열고 확인하는 중입니다. Retry-After의 시간이 지난 뒤 다시 보내십시오.",
+	"Nothing was recorded: the server's disk is nearly full. The operator must make room; then send it again. Withdrawals are still taken.": "아무것도 기록되지 않았습니다. 서버의 디스크가 거의 가득 찼습니다. 운영자가 공간을 확보한 뒤 다시 보내십시오. 철회와 탈퇴는 계속 받습니다.",
+
 	// Of what is no request yet.
 	"This server knows no expectation but 100-continue; send the request without the header.":                            "이 서버가 아는 기대(Expect)는 100-continue뿐입니다. 이 헤더 없이 보내십시오.",
 	"This is not a request of HTTP/1.1 (RFC 9112) that can be read in one way only; a well-kept HTTP library sends one.": "한 가지로만 읽을 수 있는 HTTP/1.1(RFC 9112) 요청이 아닙니다. 잘 관리되는 HTTP 라이브러리를 쓰십시오.",

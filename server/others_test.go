@@ -71,6 +71,7 @@ var reaches = map[string]reach{
 	"POST /v1/operators/:id/handover":   {id: "operator", body: "to"},
 	"DELETE /v1/operators/:id":          {id: "operator"},
 	"GET /checkpoint":                   {none: ofNobody},
+	"GET /metrics":                      {none: "only counts are shown, with labels of ours"},
 	"GET /livez":                        {none: ofNobody},
 	"GET /readyz":                       {none: ofNobody},
 }

@@ -192,20 +192,6 @@ func getCheckpoint(x *exchange) *problem {
 	return x.send(http.StatusOK, []string{"text/plain; charset=utf-8"}, c)
 }
 
-// getLivez says that the process answers.
-func getLivez(x *exchange) *problem { return x.answerJSON(http.StatusOK, api.Health{Status: "ok"}) }
-
-// getReadyz says whether a write would be taken.
-func getReadyz(x *exchange) *problem {
-	if x.s.stopping() {
-		return problemOf(ledger.ErrClosed)
-	}
-	if err := x.s.book.Health(); err != nil {
-		return x.problemOf(err)
-	}
-	return x.answerJSON(http.StatusOK, api.Health{Status: "ready"})
-}
-
 // decimal reads a number as it is written canonically: digits, no sign, no leading zeros.
 func decimal(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)

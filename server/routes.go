@@ -18,7 +18,7 @@ const (
 func (s *Server) routes() []route {
 	return []route{
 		{method: "POST", label: "/v1/consents", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postConsent},
-		{method: "POST", label: "/v1/withdrawals", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postWithdrawal},
+		{method: "POST", label: "/v1/withdrawals", action: ledger.ActWrite, writes: true, despiteLowDisk: true, media: mediaJSON, handle: postWithdrawal},
 		{method: "POST", label: "/v1/corrections", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postCorrection},
 		{method: "POST", label: "/v1/corrections/:id/outcome", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postOutcome},
 		{method: "POST", label: "/v1/disclosures", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postDisclosure},
@@ -62,6 +62,7 @@ func (s *Server) routes() []route {
 		{method: "DELETE", label: "/v1/operators/:id", action: ledger.ActRegister, writes: true, handle: deleteOperator},
 
 		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
+		{method: "GET", label: "/metrics", public: s.o.PublicMetrics, action: ledger.ActLog, handle: getMetrics},
 		{method: "GET", label: "/livez", public: true, handle: getLivez},
 		{method: "GET", label: "/readyz", public: true, handle: getReadyz},
 	}
@@ -73,7 +74,7 @@ func (s *Server) controlRoutes() []route {
 		{method: "GET", label: "/control/info", action: ledger.ActLog, handle: controlInfo},
 		{method: "GET", label: "/control/log", action: ledger.ActLog, query: []string{"from", "limit"}, handle: controlLog},
 		{method: "GET", label: "/control/tile/:level/:n", action: ledger.ActLog, handle: controlTile},
-		{method: "POST", label: "/control/members/:ref/withdrawals", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: controlWithdrawal},
+		{method: "POST", label: "/control/members/:ref/withdrawals", action: ledger.ActWrite, writes: true, despiteLowDisk: true, media: mediaJSON, handle: controlWithdrawal},
 		{method: "POST", label: "/control/verify-deep", action: ledger.ActRegister, long: true, handle: controlVerifyDeep},
 	}
 }
@@ -97,6 +98,7 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 	}
 	tell := func(p *problem) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.metrics.unrouted(p)
 			id := s.requestID()
 			w.Header()["X-Request-Id"] = []string{id}
 			p.write(w, id, languageOf(r.Header["Accept-Language"]))
@@ -117,6 +119,8 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 			w.Header()["Connection"] = []string{"close"}
 		}
 		switch {
+		case !s.opened.Load():
+			s.beforeOpen(w, r)
 		case !headersFit(r.Header):
 			tooLarge.ServeHTTP(w, r)
 		case encoded(r):

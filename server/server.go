@@ -44,6 +44,10 @@ type Options struct {
 	MaxBatches     int           // batches at once; default 16
 	MaxConnections int           // of a listener, at once; one more is answered 503; default 4096
 	RateLimit      RateLimit     // of each key; default: none
+
+	DiskFree      func() (bytes uint64, err error) // room where the ledger writes; default: nobody asks
+	MinFree       uint64                           // with less than that the server is not ready and takes no writes but withdrawals
+	PublicMetrics bool                             // /metrics needs no key
 }
 
 func (o *Options) defaults() {
@@ -98,6 +102,9 @@ type Server struct {
 	stop     chan struct{} // closed when the server begins to stop
 	stopOnce sync.Once
 	bodies   bodiesUnderWay
+	metrics  *metrics
+	disk     diskWatch
+	opened   atomic.Bool // book is there
 
 	denials   denials
 	wires     wires
@@ -114,13 +121,20 @@ type Server struct {
 func New(l *ledger.Ledger, o Options) *Server { return newServer(ledgerBook{l}, o) }
 
 func newServer(b book, o Options) *Server {
+	s := starting(o)
+	s.open(b)
+	return s
+}
+
+func starting(o Options) *Server {
 	o.defaults()
 	s := &Server{
-		book: b, o: o, log: o.Log, now: o.Now,
+		o: o, log: o.Log, now: o.Now,
 		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
 	s.limits.init(o.RateLimit)
 	s.uncut, s.cut = context.WithCancel(context.Background())
+	s.metrics = newMetrics(s)
 	s.handler = s.router(s.routes(), false)
 	s.control = s.router(append(s.routes(), s.controlRoutes()...), true)
 	return s

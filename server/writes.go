@@ -113,7 +113,7 @@ func (x *exchange) waitProblem(err error) *problem {
 	if x.r.Context().Err() != nil {
 		x.left = true
 	} else if p.code == "outcome_unknown" {
-		x.s.log.Error("the outcome of a write is unknown", "request_id", x.id, "route", x.rt.label, "error", err.Error())
+		x.s.log.Error("the outcome of a write is unknown", x.ids("error", err.Error())...)
 	}
 	return p
 }
