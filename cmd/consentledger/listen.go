@@ -34,9 +34,13 @@ func (l *listening) check() error {
 		return fmt.Errorf("--listen %s: %w: give an address and a port, such as 127.0.0.1:8787", l.Listen, err)
 	}
 	if l.TLSCert == "" && !l.AllowPlaintext && !isLoopback(host) {
-		return fmt.Errorf("--listen %s: other machines reach that address, and without TLS API keys and personal data would cross the network in the clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS, or accept it with --allow-plaintext", l.Listen)
+		return plaintext("--listen " + l.Listen)
 	}
 	return nil
+}
+
+func plaintext(where string) error {
+	return fmt.Errorf("%s: other machines reach that address, and without TLS API keys and personal data would cross the network in the clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS, or accept it with --allow-plaintext", where)
 }
 
 // isLoopback goes by the address itself; of names only localhost is taken for
@@ -57,7 +61,11 @@ func (l *listening) tls(log *slog.Logger) (*tls.Config, error) {
 	return f.tlsConfig()
 }
 
+// listen takes the socket that systemd passed, or makes one.
 func (l *listening) listen(ctx context.Context) (net.Listener, error) {
+	if ln, err := l.activated(); ln != nil || err != nil {
+		return ln, err
+	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", l.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

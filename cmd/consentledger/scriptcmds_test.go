@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -227,12 +228,22 @@ func cmdRemount(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(remount(ts.MkAbs(args[0]), args[1] == "ro"))
 }
 
-// cmdFill writes a file until the disk is full.
+// cmdFill writes a file until the disk is full, or has less than LEAVE bytes left: fill FILE [LEAVE].
 func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.Create(ts.MkAbs(args[0]))
 	ts.Check(err)
 	defer f.Close()
+	leave := uint64(0)
+	if len(args) > 1 {
+		leave, err = strconv.ParseUint(args[1], 10, 64)
+		ts.Check(err)
+	}
 	for block := make([]byte, 64<<10); ; {
+		free, err := diskFree(filepath.Dir(ts.MkAbs(args[0])))
+		ts.Check(err)
+		if free < leave {
+			return
+		}
 		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
 			if len(block) == 1 {
 				return

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"consentledger/cmd/consentledger/datadir"
@@ -30,6 +31,8 @@ type serveCmd struct {
 	Policy         []string `sep:"," placeholder:"FILE" help:"With --init: this policy instead of the sample."`
 	CacheBytes     int64    `placeholder:"N" default:"268435456" help:"Memory for members whose state is kept at hand (default ${default})."`
 	MaxConnections int      `placeholder:"N" default:"4096" help:"Connections at once; one more is told to come back (default ${default}). Each takes some 100 KiB at most."`
+	MinFree        uint64   `name:"min-free-bytes" placeholder:"N" default:"268435456" help:"With less room than this on its disks the server is not ready and takes no writes but withdrawals (default ${default})."`
+	Metrics        bool     `name:"public-metrics" help:"Show /metrics without a key: only where nobody else reaches the address."`
 	Origin         string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
 	RateLimit      string   `placeholder:"N/S[,BURST]" help:"How many requests one API key may make in S, such as 100/1s or 6000/1m,200 (default: no limit)."`
 
@@ -81,24 +84,28 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if len(c.Policy) > 0 { // served without it, it would seem to be in force
 		return fmt.Errorf("--policy: the ledger in %s is there already and takes no policy this way: add it with `policy add`, or make another ledger with another --dir", c.Dir)
 	}
-	// The ledger before the address: of two servers on one directory the
-	// second should hear that, and not that its port is taken.
-	l, err := datadir.Open(c.Dir, c.root(), c.served(log))
-	if err != nil {
-		return err
-	}
-	if c.Origin != "" && c.Origin != l.Origin() {
-		err := fmt.Errorf("--origin: the ledger in %s is there already, and its name is %s, which cannot be changed: leave --origin out, or make another ledger with another --dir", c.Dir, l.Origin())
-		return errors.Join(err, l.Close())
-	}
-	if c.Init {
-		fmt.Fprintf(t.out, "the ledger in %s is there already and is served as it is; its keys were shown when it was made (`key create` makes another)\n", c.Dir)
-	}
-	ln, err := c.listen(ctx)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	return c.serve(ctx, t, log, l, ln, tlsConfig)
+	// The address before the ledger, so that /livez answers and nobody is refused a connection
+	// while it is opened. What is wrong with the ledger is said first: of two servers on one
+	// directory the second should hear that, and not that its port is taken.
+	ln, noAddress := c.listen(ctx)
+	return c.serve(ctx, t, log, ln, tlsConfig, func() (*ledger.Ledger, error) {
+		l, err := datadir.Open(c.Dir, c.root(), c.served(log))
+		switch {
+		case err != nil:
+			return nil, err
+		case c.Origin != "" && c.Origin != l.Origin():
+			err = fmt.Errorf("--origin: the ledger in %s is there already, and its name is %s, which cannot be changed: leave --origin out, or make another ledger with another --dir", c.Dir, l.Origin())
+		case noAddress != nil:
+			err = noAddress
+		}
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		if c.Init {
+			fmt.Fprintf(t.out, "the ledger in %s is there already and is served as it is; its keys were shown when it was made (`key create` makes another)\n", c.Dir)
+		}
+		return l, nil
+	})
 }
 
 // first makes the ledger. The address before the ledger: its keys are printed
@@ -130,15 +137,29 @@ func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tls
 	fmt.Fprintf(t.out, "writer key  %s\n", made.WriterKey)
 	fmt.Fprint(t.out, "            (both keys are shown this once)\n\n")
 	printExample(t.out, g.Policies[0], c.url(ln), made.WriterKey)
-	l, err := datadir.Open(c.Dir, c.root(), c.served(log))
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	return c.serve(ctx, t, log, l, ln, tlsConfig)
+	return c.serve(ctx, t, log, ln, tlsConfig, func() (*ledger.Ledger, error) {
+		return datadir.Open(c.Dir, c.root(), c.served(log))
+	})
 }
 
-// serve answers until ctx ends, and closes everything.
-func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, l *ledger.Ledger, ln net.Listener, tlsConfig *tls.Config) (err error) {
+// serve answers on ln, opens the ledger, answers for it until ctx ends, and closes everything. With
+// no listener it only opens, which then fails.
+func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, ln net.Listener, tlsConfig *tls.Config, open func() (*ledger.Ledger, error)) (err error) {
+	s := server.Starting(server.Options{
+		Log: log, TLS: tlsConfig, MinFree: c.MinFree, DiskFree: c.diskFree, PublicMetrics: c.Metrics,
+		MaxConnections: c.MaxConnections, RateLimit: c.limit,
+	})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx) // one that fails stops the others
+	if ln != nil {
+		g.Go(func() error { return s.Serve(ctx, ln) })
+	}
+	l, err := open()
+	if err != nil {
+		stop()
+		return errors.Join(err, g.Wait())
+	}
 	defer func() {
 		if e := l.Close(); e != nil {
 			err = errors.Join(err, fmt.Errorf("close the ledger: %w", e))
@@ -146,13 +167,15 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, l *
 	}()
 	socket, err := server.ListenControl(c.Dir)
 	if err != nil {
-		return errors.Join(err, ln.Close())
+		stop()
+		return errors.Join(err, g.Wait())
 	}
-	s := server.New(l, server.Options{Log: log, TLS: tlsConfig, MaxConnections: c.MaxConnections, RateLimit: c.limit})
-	g, ctx := errgroup.WithContext(ctx) // one that fails stops the other
-	g.Go(func() error { return s.Serve(ctx, ln) })
+	s.Open(l)
 	g.Go(func() error { return s.ServeControl(ctx, socket) })
 	fmt.Fprintf(t.out, "listening on %s\n", c.url(ln))
+	tell(log, daemon.SdNotifyReady)
+	<-ctx.Done()
+	tell(log, daemon.SdNotifyStopping)
 	return g.Wait()
 }
 
@@ -179,6 +202,16 @@ func (c *serveCmd) rateLimit() (server.RateLimit, error) {
 		}
 	}
 	return limit, nil
+}
+
+// diskFree is how much room is left where the ledger writes, on the fuller of its filesystems.
+func (c *serveCmd) diskFree() (uint64, error) {
+	data, err := diskFree(c.Dir)
+	if err != nil {
+		return 0, err
+	}
+	root, err := diskFree(c.root())
+	return min(data, root), err
 }
 
 // untilSignal ends its context at the first SIGINT or SIGTERM, which lets what

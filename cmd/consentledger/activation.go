@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// activated is the socket that systemd passed (sd_listen_fds(3)), nil if it passed none.
+func (l *listening) activated() (net.Listener, error) {
+	all, err := activation.Listeners()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("take the socket from systemd: %w", err)
+	case len(all) == 0:
+		return nil, nil
+	}
+	if len(all) > 1 || all[0] == nil {
+		for _, ln := range all {
+			if ln != nil {
+				err = errors.Join(err, ln.Close())
+			}
+		}
+		return nil, errors.Join(fmt.Errorf("systemd passed %d sockets, or one that does not listen: give the .socket unit one ListenStream=", len(all)), err)
+	}
+	ln := all[0]
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && l.TLSCert == "" && !l.AllowPlaintext {
+		return nil, errors.Join(plaintext("ListenStream="+tcp.String()), ln.Close())
+	}
+	return ln, nil
+}
+
+// tell says to systemd what the server is at (sd_notify(3)), if it runs under it.
+func tell(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd could not be told how the server is", "error", err.Error())
+	}
+}
