@@ -28,10 +28,18 @@ func (l *listening) activated() (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("systemd passed %d sockets, or one that does not listen: give the .socket unit one ListenStream=", len(all)), err)
 	}
 	ln := all[0]
-	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && l.TLSCert == "" && !l.AllowPlaintext {
-		return nil, errors.Join(plaintext("ListenStream="+tcp.String()), ln.Close())
+	if err := l.mayShow(ln.Addr()); err != nil {
+		return nil, errors.Join(err, ln.Close())
 	}
 	return ln, nil
+}
+
+// mayShow refuses what --listen would be refused for.
+func (l *listening) mayShow(a net.Addr) error {
+	if tcp, ok := a.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && l.TLSCert == "" && !l.AllowPlaintext {
+		return plaintext("ListenStream=" + tcp.String())
+	}
+	return nil
 }
 
 // tell says to systemd what the server is at (sd_notify(3)), if it runs under it.
