@@ -50,6 +50,12 @@ func newShop(t testing.TB) *shop {
 // newShopWith has so much memory for members; 0 means as much as a ledger takes by itself.
 func newShopWith(t testing.TB, cacheBytes int64) *shop {
 	t.Helper()
+	return newShopOn(t, cacheBytes, func(s store.Store) store.Store { return s })
+}
+
+// newShopOn stands on a store that a test has its hand in.
+func newShopOn(t testing.TB, cacheBytes int64, wrap func(store.Store) store.Store) *shop {
+	t.Helper()
 	base := t.TempDir()
 	dir := filepath.Join(base, "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -72,7 +78,7 @@ func newShopWith(t testing.TB, cacheBytes int64) *shop {
 	}
 	var tick atomic.Int64
 	clock := func() time.Time { return testNow.Add(time.Duration(tick.Add(1)) * time.Millisecond) }
-	l, err := ledger.Create(ledger.Options{Dir: dir, Store: opened, Clock: clock, SweepEvery: -1, CacheBytes: cacheBytes}, ledger.Genesis{
+	l, err := ledger.Create(ledger.Options{Dir: dir, Store: wrap(opened), Clock: clock, SweepEvery: -1, CacheBytes: cacheBytes}, ledger.Genesis{
 		Origin: "ledger.example/shop",
 		RootKey: func(id rootkey.LedgerID, g uint64, k seal.Key) (ledger.RootKeeper, error) {
 			return rootkey.Create(filepath.Join(base, "root", "root.key"), id, g, k, rootkey.Options{AcceptWeak: true})
