@@ -93,6 +93,13 @@ func TestTheRegisterOfOperatorsIsChangedByAdminsAndReadWithNamesByThoseWhoMayRea
 			t.Errorf("%q reads it: %v", role, err)
 		}
 	}
+	scoped := Caller{KeyID: "key_x", Role: RoleAdmin, Policies: []string{"shop"}}
+	_, _, err := l.AddOperator(t.Context(), scoped, &consent.NewOperator{Name: "n", Role: "dpo"})
+	_, err2 := l.HandOver(t.Context(), scoped, id, id, w.clock.Now())
+	_, err3 := l.EndOperator(t.Context(), scoped, id)
+	if !errors.Is(err, ErrPolicyNotAllowed) || !errors.Is(err2, ErrPolicyNotAllowed) || !errors.Is(err3, ErrPolicyNotAllowed) {
+		t.Errorf("an admin of one policy changes it: %v %v %v", err, err2, err3)
+	}
 	// An auditor reads who is there and makes nothing be opened; the officer, as a control, reads the name.
 	if names, _ := operatorsAs(t, l, RoleAuditor); len(names) != 1 || names[id] != "" {
 		t.Errorf("an auditor sees %d operators, and a name: %v", len(names), names[id] != "")

@@ -43,6 +43,7 @@ var showNothing = map[string]string{
 	"GET /v1/operators":           "of those who look, and not of members",
 	"GET /checkpoint":             "public",
 	"GET /livez":                  "public",
+	"GET /metrics":                "counts, without a label of anybody",
 	"GET /readyz":                 "public",
 }
 
