@@ -14,14 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"consentledger/ledger"
 	"consentledger/ledger/consent"
 	"consentledger/server/api"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // double is a book that records what reaches it. It says what it is told to
 // say; what a ledger would say is tested with a ledger.
@@ -122,7 +118,9 @@ func (d *double) look(who ledger.Caller, look ledger.Look) error {
 }
 
 func (d *double) Member(_ context.Context, who ledger.Caller, _ ledger.Ref, look ledger.Look) (consent.MemberView, error) {
-	return consent.MemberView{State: "active"}, d.look(who, look)
+	v := consent.NewFold().View(consent.NewRegister(), time.Unix(0, 0))
+	v.State = "active"
+	return v, d.look(who, look)
 }
 
 func (d *double) History(_ context.Context, who ledger.Caller, _ ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error) {
@@ -158,7 +156,10 @@ func (d *double) Entry(_ context.Context, who ledger.Caller, index uint64) (ledg
 func (d *double) Rules() *consent.Register { return consent.NewRegister() }
 
 func (d *double) Processing(who ledger.Caller) ([]consent.ProcessingRow, error) {
-	return []consent.ProcessingRow{{Policy: "haim", Purpose: "=order"}}, d.reach(who)
+	return []consent.ProcessingRow{{
+		Policy: "haim", Purpose: "=order", Jurisdictions: []string{}, Title: consent.Text{}, MemberKinds: []string{}, Items: []consent.ProcessingItem{}, Retention: []consent.ProcessingRetention{},
+		Recipients: []consent.ProcessingRecipient{}, Exemptions: []consent.ProcessingDisclosure{},
+	}}, d.reach(who)
 }
 
 func (d *double) written() *ledger.Answer {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"consentledger/ledger"
+	"consentledger/ledger/consent"
 	"consentledger/server/api"
 )
 
@@ -77,6 +78,9 @@ func getKept(x *exchange) *problem {
 	k, err := x.s.book.Kept(x.s.uncut, x.caller, ref, x.look, x.ground)
 	if err != nil {
 		return x.problemOf(err)
+	}
+	if k.Holds == nil {
+		k.Holds = []consent.HoldView{}
 	}
 	return x.answerJSON(http.StatusOK, api.KeptApart{
 		State: string(k.State), Class: k.Class, Basis: k.Basis, Until: k.Until, Entries: historyEntries(k.Entries), Holds: k.Holds,

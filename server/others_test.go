@@ -72,6 +72,7 @@ var reaches = map[string]reach{
 	"DELETE /v1/operators/:id":          {id: "operator"},
 	"GET /checkpoint":                   {none: ofNobody},
 	"GET /metrics":                      {none: "only counts are shown, with labels of ours"},
+	"GET /openapi.yaml":                 {none: ofNobody},
 	"GET /livez":                        {none: ofNobody},
 	"GET /readyz":                       {none: ofNobody},
 }

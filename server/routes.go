@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 
 		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
 		{method: "GET", label: "/metrics", public: s.o.PublicMetrics, action: ledger.ActLog, handle: getMetrics},
+		{method: "GET", label: "/openapi.yaml", public: true, handle: getDocument},
 		{method: "GET", label: "/livez", public: true, handle: getLivez},
 		{method: "GET", label: "/readyz", public: true, handle: getReadyz},
 	}

@@ -57,6 +57,7 @@ var matrix = map[string]string{
 	"DELETE /v1/operators/:id":          "m",
 	"GET /checkpoint":                   "everybody",
 	"GET /metrics":                      "wrdam",
+	"GET /openapi.yaml":                 "everybody",
 	"GET /livez":                        "everybody",
 	"GET /readyz":                       "everybody",
 }
@@ -187,7 +188,7 @@ func TestOnlyTheExactPathIsARoute(t *testing.T) {
 	for _, path := range []string{
 		"/", "/v1/consents/", "/V1/consents", "//v1/consents", "/v1//consents", "/v1/./consents", "/v1/x/../consents",
 		"/v1/%63onsents", "/v1/members/a%2Fhistory", "/v1%2Fconsents", "/v1/members/mbr_%61", "/v1/members/", "/v1/members/a/b/c",
-		"/v1/members/mbr_a/exports", "/v1/members/export/kept/x", "/metrics/", "/openapi.yaml", "/control/info",
+		"/v1/members/mbr_a/exports", "/v1/members/export/kept/x", "/metrics/", "/openapi.yml", "/control/info",
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			r := httptest.NewRequest(method, path, nil)
