@@ -37,7 +37,8 @@ func parseToken(token string) (id string, secret [secretBytes]byte, ok bool) {
 		return "", secret, false
 	}
 	raw, err := tokenEncoding.DecodeString(tail[:len(tail)-checksumChars])
-	if err != nil || len(raw) != secretBytes {
+	// The last letter has four bits to spare, and line ends are passed over: one secret has one spelling.
+	if err != nil || len(raw) != secretBytes || tokenEncoding.EncodeToString(raw) != tail[:len(tail)-checksumChars] {
 		return "", secret, false
 	}
 	copy(secret[:], raw)
