@@ -316,7 +316,7 @@ func TestAServerThatAnswersMutatedRequestsWronglyIsFound(t *testing.T) {
 	stay := make(chan struct{})
 	var hoard [][]byte
 	a, stop := besiege(t, on("/v1/lookups", func(w http.ResponseWriter, _ *http.Request) {
-		hoard = append(hoard, make([]byte, 1<<20))
+		hoard = append(hoard, make([]byte, 8<<20))
 		go func() { <-stay }()
 		w.WriteHeader(204)
 	}))
@@ -328,7 +328,7 @@ func TestAServerThatAnswersMutatedRequestsWronglyIsFound(t *testing.T) {
 	a.client.CloseIdleConnections()
 	heapAfter, runningAfter := standing(running)
 	if runningAfter <= running || heapAfter < heap+8<<20 {
-		t.Errorf("goroutines %d to %d, heap %d to %d KiB with %d MiB hoarded: neither is found", running, runningAfter, heap>>10, heapAfter>>10, len(hoard))
+		t.Errorf("goroutines %d to %d, heap %d to %d KiB with %d MiB hoarded: neither is found", running, runningAfter, heap>>10, heapAfter>>10, 8*len(hoard))
 	}
 	close(stay)
 	stop()
