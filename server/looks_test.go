@@ -44,6 +44,7 @@ var showNothing = map[string]string{
 	"GET /checkpoint":             "public",
 	"GET /livez":                  "public",
 	"GET /metrics":                "counts, without a label of anybody",
+	"GET /openapi.yaml":           "public, and the same for everybody",
 	"GET /readyz":                 "public",
 }
 
