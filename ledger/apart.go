@@ -142,14 +142,16 @@ func (l *Ledger) WithdrawRef(ctx context.Context, who Caller, ref Ref, w *consen
 	if who.Policies != nil {
 		return nil, ErrPolicyNotAllowed
 	}
-	_, _, ended, err := l.resolve(ref)
-	if err != nil {
-		return nil, err
-	}
-	if ended {
-		return nil, ErrWithdrawn
-	}
-	return l.doAt(ctx, ref, submitting{cause: causeOf(w)}, func(m *member, now time.Time) (*consent.Plan, error) {
-		return l.register.Load().PlanWithdrawal(m.fold, m.states(), w, now)
+	return l.onceNow(ctx, who, l.slotOfRef(ref), func(ctx context.Context) (*Answer, error) {
+		_, _, ended, err := l.resolve(ref)
+		if err != nil {
+			return nil, err
+		}
+		if ended {
+			return nil, ErrWithdrawn
+		}
+		return l.doAt(ctx, ref, submitting{cause: causeOf(w)}, func(m *member, now time.Time) (*consent.Plan, error) {
+			return l.register.Load().PlanWithdrawal(m.fold, m.states(), w, now)
+		})
 	})
 }

@@ -122,8 +122,8 @@ type monthIndex struct {
 
 func (t *markTable) find(month uint32, tag seal.Tag) (n uint64, ok bool, err error) {
 	t.tables.RLock()
+	defer t.tables.RUnlock() // to the end: nobody closes an index that is being read
 	m := t.months[month]
-	t.tables.RUnlock()
 	if m == nil {
 		return 0, false, nil
 	}
@@ -304,6 +304,18 @@ func (t *markTable) added(marks []*mark) error {
 		t.lastHour = max(t.lastHour, binary.BigEndian.Uint32(m.row[hourAt:]))
 	}
 	return nil
+}
+
+// check compares every index with the marks, and names a month in which they differ.
+func (t *markTable) check() (month uint32, ok bool, err error) {
+	t.tables.RLock()
+	defer t.tables.RUnlock()
+	for month, m := range t.months {
+		if _, ok, err := m.tags.Check(); err != nil || !ok {
+			return month, false, err
+		}
+	}
+	return 0, true, nil
 }
 
 // turn moves the keys of answers and marks on.

@@ -107,6 +107,9 @@ func (c *deepCheck) run(ctx context.Context, progress func(done, total uint64)) 
 	if err := c.tagRuns(); err != nil {
 		return err
 	}
+	if err := c.marks(); err != nil {
+		return err
+	}
 	if err := c.topPage(); err != nil {
 		return err
 	}
@@ -179,6 +182,20 @@ func (c *deepCheck) tagRuns() error {
 	}
 	if !ok {
 		c.find("tag_run_differs", int64(index), fmt.Sprintf("the tag index does not lead to entry %d: remove the files in tags/ and restart, they are made again", index))
+	}
+	return nil
+}
+
+// marks holds the marks of idempotency keys against their index, and each to its shape.
+func (c *deepCheck) marks() error {
+	month, ok, err := c.l.marks.check()
+	switch {
+	case isDamage(err):
+		c.find("mark_damaged", -1, err.Error())
+	case err != nil:
+		return err
+	case !ok:
+		c.find("mark_index_differs", -1, fmt.Sprintf("the index of idempotency keys of month %d does not lead to its marks: remove the files in marks/%d and restart, they are made again", month, month))
 	}
 	return nil
 }

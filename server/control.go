@@ -100,6 +100,7 @@ func controlWithdrawal(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.replayed(a.Replayed)
 	x.out = append(appendAnswer(append(x.out, '{'), w, a), '}', '\n')
 	return x.answer(http.StatusCreated)
 }

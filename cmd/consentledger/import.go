@@ -22,18 +22,9 @@ type importCmd struct {
 	place
 	LinesFile string `arg:"" name:"file" help:"A call a line, as POST /v1/batch takes them."`
 	Results   string `placeholder:"F" help:"Where the answer to each line is kept, from which a stopped import goes on (default <file>.results)."`
-	Again     bool   `help:"Send lines again whose answer never came. They may be recorded twice."`
-	Skip      bool   `help:"Leave lines out whose answer never came. They may not be recorded."`
+	Skip      bool   `help:"Leave lines out whose answer never came, instead of sending them again. They may not be recorded."`
 	DryRun    bool   `help:"Check the form of every line, and send nothing. What the rules say of them is not asked."`
 	JSON      bool   `name:"json" help:"Print one JSON object."`
-}
-
-// Validate is called by kong.
-func (c *importCmd) Validate() error {
-	if c.Again && c.Skip {
-		return errors.New("--again and --skip: give one of the two")
-	}
-	return nil
 }
 
 const (
@@ -80,13 +71,7 @@ func (c *importCmd) Run(ctx context.Context, t *terminal) error {
 		if res, err = openResults(c.Results, head); err != nil {
 			return err
 		}
-		if unknown := res.count(lineSent); unknown > 0 && !c.Again && !c.Skip {
-			err = fmt.Errorf("%d lines were sent, the first of them line %d, and no answer came: they may be recorded or not: look some of them up, then give --again to send them once more, or --skip to leave them out",
-				unknown, res.first(lineSent)+1)
-		} else {
-			err = c.send(ctx, t, s, f, res)
-		}
-		return errors.Join(err, res.close())
+		return errors.Join(c.send(ctx, t, s, f, res), res.close())
 	})
 	if res == nil {
 		return err
@@ -98,6 +83,17 @@ func (c *importCmd) Run(ctx context.Context, t *terminal) error {
 		return no{}
 	}
 	return nil
+}
+
+// withKey gives a line the idempotency key of its place in this import, unless it has one of its own or
+// no room for it: a line that is sent again, because its answer never came, is then recorded once.
+func withKey(line []byte, id string, number int) []byte {
+	rest, object := bytes.CutPrefix(bytes.TrimLeft(line, " \t"), []byte("{"))
+	key := `{"idempotency_key":"` + id + "-" + strconv.Itoa(number+1) + `",`
+	if !object || bytes.Contains(line, []byte("idempotency_key")) || len(key)+len(rest) > lineBytes || len(bytes.Trim(rest, " \t\r}")) == 0 {
+		return line
+	}
+	return append([]byte(key), rest...)
 }
 
 // send sends every line that has no answer, in the file's order, in pieces, each
@@ -133,7 +129,7 @@ func (c *importCmd) send(ctx context.Context, t *terminal, s *control, f *os.Fil
 				fallthrough
 			default:
 				numbers = append(numbers, number)
-				body.Write(line)
+				body.Write(withKey(line, res.head.ID, number))
 				body.WriteByte('\n')
 			}
 			number++
@@ -306,7 +302,7 @@ func (a *answered) why() string {
 // state is what an answer means for its line.
 func (a *answered) state() lineState {
 	switch {
-	case a.Status/100 == 2:
+	case a.Status/100 == 2, a.Code == "already_done":
 		return lineRecorded
 	case a.Status == http.StatusInternalServerError:
 		return lineSent // nobody knows

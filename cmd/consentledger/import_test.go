@@ -216,3 +216,17 @@ func TestAnImportOfManyLinesIsWholeAndInOrder(t *testing.T) {
 		t.Fatalf("%d answers", line)
 	}
 }
+
+func TestALineGetsAnIdempotencyKeyWhereItHasNoneAndRoom(t *testing.T) {
+	long := `{"type":"x","member_id":"` + strings.Repeat("x", lineBytes-30) + `"}`
+	for line, want := range map[string]string{
+		`{"type":"activity"}`:                         `{"idempotency_key":"file-A-3","type":"activity"}`,
+		` {"type":"activity"}`:                        `{"idempotency_key":"file-A-3","type":"activity"}`,
+		`{"idempotency_key":"own","type":"activity"}`: `{"idempotency_key":"own","type":"activity"}`,
+		`{}`: `{}`, ``: ``, `no json`: `no json`, long: long,
+	} {
+		if got := string(withKey([]byte(line), "file-A", 2)); got != want {
+			t.Errorf("%.60s becomes %.60s", line, got)
+		}
+	}
+}

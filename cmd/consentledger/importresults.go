@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,15 +18,17 @@ import (
 // The results of an import are a file of lines: what is imported and where to,
 // then, in the order in which it happened, {"sent":[…]} before lines are sent
 // and the answer to each line afterwards. A line that was sent and has no answer
-// may be recorded or not, whatever ended the import.
+// may be recorded or not, whatever ended the import: it is sent again, under the
+// same idempotency key.
 
-const resultsVersion = 1
+const resultsVersion = 2
 
 type resultsHead struct {
 	Import int    `json:"import"`
 	Origin string `json:"origin"`
 	SHA256 string `json:"sha256"` // of the file that is imported
 	Lines  int    `json:"lines"`
+	ID     string `json:"id"` // random; the idempotency keys of its lines begin with it
 }
 
 // span says that the lines from one to another, counted from 1, are sent, or
@@ -63,8 +65,9 @@ func openResults(path string, head resultsHead) (_ *results, err error) {
 	r.counts[lineLeft] = head.Lines
 	r.f, err = os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
+		r.head.ID = "file-" + rand.Text()
 		if r.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			err = errors.Join(r.lock(), r.append(head), r.sync())
+			err = errors.Join(r.lock(), r.append(r.head), r.sync())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("begin the results: %w", err)
@@ -116,9 +119,10 @@ func (r *results) load() error {
 				return errors.New("it is not the results of an import")
 			case h.Origin != r.head.Origin:
 				return fmt.Errorf("it is of an import into the ledger %s, and this one is %s", h.Origin, r.head.Origin)
-			case h != r.head:
+			case h.SHA256 != r.head.SHA256 || h.Lines != r.head.Lines:
 				return errors.New("the file with the lines is not as it was when the import began")
 			}
+			r.head = h
 			continue
 		}
 		var row struct {
@@ -170,11 +174,6 @@ func (r *results) take(a answered) {
 
 func (r *results) state(number int) lineState { return r.states[number] }
 func (r *results) count(s lineState) int      { return r.counts[s] }
-
-// first is the first line in a state, -1 if there is none.
-func (r *results) first(s lineState) int {
-	return slices.Index(r.states, s)
-}
 
 func (r *results) append(row any) error {
 	b, err := json.Marshal(row)
