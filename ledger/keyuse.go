@@ -12,6 +12,7 @@ import (
 type keyUse struct {
 	mu     sync.RWMutex
 	days   map[string]int64 // by key id: days of the Unix epoch
+	over   map[string]int64 // the last day of use before that: of a key that is never idle it is what can be written
 	stored map[string]int64 // what is on disk of it
 }
 
@@ -28,6 +29,9 @@ func (u *keyUse) note(id string, at time.Time) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if old, ok := u.days[id]; ok && old < day {
+		u.set(&u.over, id, old)
+	}
 	u.set(&u.days, id, day)
 }
 
@@ -58,13 +62,16 @@ func (u *keyUse) last(id string) time.Time {
 	return time.Time{}
 }
 
-// news are the keys of whose last use nothing is on disk, by its day: of days before one.
+// news are the keys of whose last use before a day nothing is on disk, by the day of that use.
 func (u *keyUse) news(before int64) map[int64][]string {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	out := make(map[int64][]string)
 	for id, day := range u.days {
-		if day < before && u.stored[id] < day {
+		if day >= before {
+			day = u.over[id]
+		}
+		if u.stored[id] < day {
 			out[day] = append(out[day], id)
 		}
 	}
