@@ -4,7 +4,6 @@ import (
 	"math"
 	"strconv"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -28,7 +27,7 @@ type limits struct {
 func (l *limits) init(of RateLimit) {
 	l.of = of
 	if of.PerSecond > 0 {
-		window := max(1, int64(math.Ceil(float64(of.Burst)/of.PerSecond)))
+		window := seconds(float64(of.Burst) / of.PerSecond)
 		l.policy = []string{`"key";q=` + strconv.Itoa(of.Burst) + `;w=` + strconv.FormatInt(window, 10)}
 	}
 }
@@ -74,5 +73,5 @@ func (x *exchange) limit() *problem {
 
 // seconds rounds up: who waits so long is not too early.
 func seconds(s float64) int64 {
-	return max(1, int64(math.Ceil(time.Duration(s*float64(time.Second)).Seconds())))
+	return int64(min(max(1, math.Ceil(s-1e-9)), math.MaxInt32))
 }

@@ -179,12 +179,15 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, ln 
 	return g.Wait()
 }
 
+// maxRate bounds what --rate-limit says, so that no header overflows.
+const maxRate = 1_000_000_000
+
 // rateLimit reads --rate-limit. Without a burst as many may come at once as in the whole time.
 func (c *serveCmd) rateLimit() (server.RateLimit, error) {
 	if c.RateLimit == "" {
 		return server.RateLimit{}, nil
 	}
-	bad := fmt.Errorf("--rate-limit %s: give requests and a time, and how many may come at once, such as 100/1s or 6000/1m,200", c.RateLimit)
+	bad := fmt.Errorf("--rate-limit %s: give requests and a time, and how many may come at once, such as 100/1s or 6000/1m,200; the time is at most a day, the numbers at most a billion", c.RateLimit)
 	share, burst, hasBurst := strings.Cut(c.RateLimit, ",")
 	number, within, _ := strings.Cut(share, "/")
 	n, err := strconv.Atoi(number)
@@ -192,12 +195,12 @@ func (c *serveCmd) rateLimit() (server.RateLimit, error) {
 		return server.RateLimit{}, bad
 	}
 	d, err := time.ParseDuration(within)
-	if err != nil || d <= 0 {
+	if err != nil || d <= 0 || d > 24*time.Hour || n > maxRate {
 		return server.RateLimit{}, bad
 	}
 	limit := server.RateLimit{PerSecond: float64(n) / d.Seconds(), Burst: n}
 	if hasBurst {
-		if limit.Burst, err = strconv.Atoi(burst); err != nil || limit.Burst < 1 {
+		if limit.Burst, err = strconv.Atoi(burst); err != nil || limit.Burst < 1 || limit.Burst > maxRate {
 			return server.RateLimit{}, bad
 		}
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +24,7 @@ type certFiles struct {
 	mu     sync.Mutex
 	config *tls.Config
 	seen   [3]stamp
+	bad    [3]stamp // of the files that were last complained of
 	looked time.Time
 }
 
@@ -58,16 +61,43 @@ func (f *certFiles) read() (*tls.Config, error) {
 	if f.clientCA == "" {
 		return config, nil
 	}
-	pem, err := os.ReadFile(f.clientCA)
+	config.ClientCAs, err = readAuthorities(f.clientCA)
 	if err != nil {
 		return nil, fmt.Errorf("read the authority of client certificates: %w", err)
 	}
-	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, errors.New("read the authority of client certificates: the file holds no certificate in PEM")
-	}
 	config.ClientAuth = tls.VerifyClientCertIfGiven
 	return config, nil
+}
+
+// readAuthorities takes a file of whole certificates. One that is damaged must not pass as a file with fewer
+// authorities, which is what skipping it would do.
+func readAuthorities(name string) (*x509.CertPool, error) {
+	rest, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	begun := bytes.Count(rest, []byte("-----BEGIN "))
+	if begun == 0 {
+		return nil, errors.New("the file holds no certificate in PEM")
+	}
+	pool := x509.NewCertPool()
+	for n := 1; ; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			if n <= begun {
+				return nil, errors.New("a certificate in the file is not whole: copy the file anew")
+			}
+			return pool, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("the file holds a %q: leave only certificates in it", block.Type)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", n, err)
+		}
+		pool.AddCert(cert)
+	}
 }
 
 func (f *certFiles) stamps() (s [3]stamp) {
@@ -93,9 +123,16 @@ func (f *certFiles) current() *tls.Config {
 		return f.config
 	}
 	config, err := f.read()
+	if err == nil && now.After(config.Certificates[0].Leaf.NotAfter) {
+		err = errors.New("the certificate has run out")
+	}
 	if err != nil {
-		// The two files are not changed at one moment, so the next look may find them whole.
-		f.log.Error("the new certificate cannot be used; the one before it stays", "error", err.Error())
+		// The two files are not changed at one moment, so the next look may find them whole. What is
+		// wrong is said once, and not at each handshake.
+		if seen != f.bad {
+			f.log.Error("the new certificate cannot be used; the one before it stays", "error", err.Error())
+			f.bad = seen
+		}
 		return f.config
 	}
 	f.config, f.seen = config, seen
