@@ -30,9 +30,10 @@ const (
 	ActDecide                 // decisions and lookups
 	ActLook                   // a member's data
 	ActLog                    // entries with proofs
-	ActRegister               // policies, recipients and API keys: change, and list the keys
+	ActRegister               // API keys and operators: change, and list the keys
 	ActOffice                 // holds, notices, requests, what is kept apart, what is due, breaches
 	ActPeople                 // the register of operators: read
+	ActPolicies               // policies and recipients: change
 )
 
 // Caller is who asks. No method of a ledger works without one.
@@ -45,10 +46,11 @@ type Caller struct {
 	Policies []string // the only ones that the caller may touch; nil: all
 }
 
-// May says whether the caller's role allows an action. Who may touch only some policies sees no
-// member's data as a whole, and does none of the officer's work.
+// May says whether the caller's role allows an action. Who may touch only some policies has only the
+// actions named here, each of which asks which policy a call touches; what is of the whole member, or of
+// no policy, is not for them.
 func (c Caller) May(a Action) bool {
-	if c.Policies != nil && (a == ActLook || a == ActOffice) {
+	if c.Policies != nil && a != ActWrite && a != ActDecide && a != ActLog && a != ActPolicies {
 		return false
 	}
 	switch c.Role {
@@ -61,9 +63,20 @@ func (c Caller) May(a Action) bool {
 	case RoleAuditor:
 		return a == ActLog || a == ActPeople
 	case RoleAdmin:
-		return a == ActRegister || a == ActLog || a == ActPeople
+		return a == ActRegister || a == ActPolicies || a == ActLog || a == ActPeople
 	}
 	return false
+}
+
+// must is nil if the caller may do something, and else says what they lack: the role, or every policy.
+func (c Caller) must(a Action) error {
+	switch {
+	case c.May(a):
+		return nil
+	case c.Policies != nil && (Caller{Role: c.Role}).May(a):
+		return ErrPolicyNotAllowed
+	}
+	return ErrForbidden
 }
 
 // Call is a request to write: a consent, a withdrawal, a correction or its outcome, a disclosure, an

@@ -72,11 +72,8 @@ func (n *NewAPIKey) check() error {
 // and policies.
 func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, n NewAPIKey) (APIKey, string, Written, error) {
 	fail := func(err error) (APIKey, string, Written, error) { return APIKey{}, "", Written{}, err }
-	if !who.May(ActRegister) {
-		return fail(ErrForbidden)
-	}
-	if who.Policies != nil {
-		return fail(ErrPolicyNotAllowed)
+	if err := who.must(ActRegister); err != nil {
+		return fail(err)
 	}
 	if err := n.check(); err != nil {
 		return fail(err)
@@ -185,14 +182,14 @@ func (l *Ledger) setAPIKey(row apiKeyRow) {
 
 // RevokeAPIKey ends a key. It holds at once, and for good.
 func (l *Ledger) RevokeAPIKey(ctx context.Context, who Caller, id string) (Written, error) {
-	if !who.May(ActRegister) {
-		return Written{}, ErrForbidden
-	}
-	if who.Policies != nil {
-		return Written{}, ErrPolicyNotAllowed
+	if err := who.must(ActRegister); err != nil {
+		return Written{}, err
 	}
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
+	if l.revoked(who.KeyID) {
+		return Written{}, ErrUnauthorized
+	}
 	row, ok := (*l.apiKeys.Load())[id]
 	if !ok || !row.RevokedAt.IsZero() {
 		return Written{}, ErrUnknownKey
@@ -215,8 +212,8 @@ func (l *Ledger) RevokeAPIKey(ctx context.Context, who Caller, id string) (Writt
 
 // APIKeys lists the keys, oldest first.
 func (l *Ledger) APIKeys(who Caller) ([]APIKey, error) {
-	if !who.May(ActRegister) {
-		return nil, ErrForbidden
+	if err := who.must(ActRegister); err != nil {
+		return nil, err
 	}
 	var out []APIKey
 	for _, row := range *l.apiKeys.Load() {
@@ -246,6 +243,13 @@ func (l *Ledger) Lives(who Caller) bool {
 	return ok && row.RevokedAt.IsZero()
 }
 
+// revoked says whether a key was, and is asked a last time by the commit loop: nothing that a key asked
+// for is written after the answer to its revocation. Of who has no key in the register it says no.
+func (l *Ledger) revoked(id string) bool {
+	row, ok := (*l.apiKeys.Load())[id]
+	return ok && !row.RevokedAt.IsZero()
+}
+
 // localKeyID is that of a caller beside the ledger, who has no key.
 const localKeyID = "local"
 
@@ -266,14 +270,23 @@ func (l *Ledger) Authenticate(token, from string) (Caller, error) {
 }
 
 // AuthenticateCertificate says whose key a verified client certificate stands for, by one of its names,
-// or ErrUnauthorized.
+// or ErrUnauthorized. A certificate with the names of two keys stands for neither: which of the two roles
+// it has must not be chance.
 func (l *Ledger) AuthenticateCertificate(names []string, from string) (Caller, error) {
+	var found *apiKeyRow
 	for _, row := range *l.apiKeys.Load() {
-		if row.Certificate != "" && row.RevokedAt.IsZero() && slices.Contains(names, row.Certificate) {
-			return l.callerOf(&row, from), nil
+		if row.Certificate == "" || !row.RevokedAt.IsZero() || !slices.Contains(names, row.Certificate) {
+			continue
 		}
+		if found != nil {
+			return Caller{}, ErrUnauthorized
+		}
+		found = &row
 	}
-	return Caller{}, ErrUnauthorized
+	if found == nil {
+		return Caller{}, ErrUnauthorized
+	}
+	return l.callerOf(found, from), nil
 }
 
 func (l *Ledger) callerOf(row *apiKeyRow, from string) Caller {

@@ -289,6 +289,8 @@ func (c *committer) date(group []*submission) []*submission {
 	for _, s := range group {
 		var err error
 		switch {
+		case c.l.revoked(s.by):
+			err = ErrUnauthorized
 		case len(s.entries) > 0 && reg.Day(s.at)+1 < reg.Day(at):
 			err = ErrBusy
 		case s.dated != nil:

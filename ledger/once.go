@@ -93,7 +93,10 @@ func (l *Ledger) scopeOf(who Caller) string {
 	return "id/" + who.KeyID
 }
 
-type claimKey struct{}
+type (
+	claimKey struct{}
+	askerKey struct{}
+)
 
 // claimOf is the claim of a call under way. It travels in the context because a dozen plans lie
 // between the call and the one place that queues what it writes, and none of them is concerned.
@@ -124,6 +127,10 @@ func (l *Ledger) slotOfRef(ref Ref) slotFinder {
 // once queues a write, unless the caller's idempotency key says that it was recorded before: then it
 // returns the first answer.
 func (l *Ledger) once(ctx context.Context, who Caller, of slotFinder, write func(context.Context) (*Pending, error)) (*Pending, error) {
+	if l.revoked(who.KeyID) {
+		return nil, ErrUnauthorized
+	}
+	ctx = context.WithValue(ctx, askerKey{}, who.KeyID)
 	if who.Once == nil {
 		return write(ctx)
 	}
@@ -172,8 +179,9 @@ func (l *Ledger) onceWritten(ctx context.Context, who Caller, write func(context
 	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt, extra: a.extra, Replayed: a.Replayed}, nil
 }
 
-// markFor gives a submission the mark of the claim that its call has, if it has one.
+// markFor gives a submission what its call has: who asked, and the mark of its claim, if it has one.
 func (l *Ledger) markFor(ctx context.Context, s *submission) error {
+	s.by, _ = ctx.Value(askerKey{}).(string)
 	c := claimOf(ctx)
 	if c == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 // submission is what one call asks the commit loop to make durable, all of it or nothing.
 type submission struct {
 	member  *member                  // nil for the ledger's own
+	by      string                   // key id of who asked, if a key may end before it is written
 	at      time.Time                // when the entries were sealed
 	dated   func(at time.Time) error // asked before anything is written, with the time that it will have
 	entries [][]byte                 // sealed, the header still to be completed

@@ -43,7 +43,7 @@ func (b *recipientBody) change() *consent.RecipientChange {
 // AddRecipient records a change of who gets data, between two versions of a policy. It fails with
 // a *consent.Refusal if the change may not be made.
 func (l *Ledger) AddRecipient(ctx context.Context, who Caller, c *consent.RecipientChange) (Written, error) {
-	if !who.May(ActRegister) {
+	if !who.May(ActPolicies) {
 		return Written{}, ErrForbidden
 	}
 	if err := who.policy(c.Policy); err != nil {

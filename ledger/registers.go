@@ -147,7 +147,7 @@ func (l *Ledger) Policies() []consent.Posted { return l.register.Load().Policies
 // AddPolicy records a version of a policy. It fails with a *consent.Refusal if the file does not
 // parse or may not follow the versions that are there.
 func (l *Ledger) AddPolicy(ctx context.Context, who Caller, yaml []byte) (*consent.Policy, Written, error) {
-	if !who.May(ActRegister) {
+	if !who.May(ActPolicies) {
 		return nil, Written{}, ErrForbidden
 	}
 	p, err := consent.ParsePolicy(yaml)

@@ -174,7 +174,7 @@ func (x *exchange) admit(local bool) *problem {
 			}
 			// The body may have taken its time, and the key may have been revoked in it.
 			if !rt.public && !x.s.book.Lives(x.caller) {
-				return x.unauthorized()
+				return keyIsNeeded()
 			}
 		}
 	} else if r.ContentLength != 0 {
@@ -223,13 +223,17 @@ func (x *exchange) authenticate() *problem {
 			}
 		}
 	}
-	return x.unauthorized()
+	return keyIsNeeded()
 }
 
 // authenticateCertificate goes by the names of a client certificate that the server's authority has
-// signed: its DNS names and URIs, as RFC 6125 has it, and not its common name.
+// signed: its DNS names and URIs, as RFC 6125 has it, and not its common name. The handshake has found
+// it valid; a connection may outlive it.
 func (x *exchange) authenticateCertificate() *problem {
 	cert := x.r.TLS.VerifiedChains[0][0]
+	if x.s.now().After(cert.NotAfter) {
+		return keyIsNeeded()
+	}
 	names := slices.Clone(cert.DNSNames)
 	for _, u := range cert.URIs {
 		names = append(names, u.String())
@@ -240,14 +244,9 @@ func (x *exchange) authenticateCertificate() *problem {
 		x.caller = who
 		return nil
 	case errors.Is(err, ledger.ErrUnauthorized):
-		return x.unauthorized()
+		return keyIsNeeded()
 	}
 	return x.problemOf(err)
-}
-
-func (x *exchange) unauthorized() *problem {
-	x.w.Header().Set("WWW-Authenticate", "Bearer")
-	return keyIsNeeded()
 }
 
 func keyIsNeeded() *problem {
@@ -264,7 +263,7 @@ func withoutPort(address string) string {
 // localRole is the role in which whoever may open the control socket makes a
 // call: they run the server's account, so every call is open to them.
 func localRole(a ledger.Action) ledger.Role {
-	if a == ledger.ActRegister || a == ledger.ActLog || a == ledger.ActPeople {
+	if a == ledger.ActRegister || a == ledger.ActPolicies || a == ledger.ActLog || a == ledger.ActPeople {
 		return ledger.RoleAdmin
 	}
 	return ledger.RoleDPO
@@ -380,7 +379,10 @@ func (x *exchange) refuse(p *problem) {
 	switch p.code {
 	case "busy", "too_many_batches", "shutting_down", "too_many_requests":
 		x.expected = true
-	case "unauthorized", "role_not_allowed":
+	case "unauthorized":
+		x.w.Header().Set("WWW-Authenticate", "Bearer")
+		x.denied(p.code)
+	case "role_not_allowed", "policy_not_allowed":
 		x.denied(p.code)
 	}
 	p.write(x.w, x.id, languageOf(x.r.Header["Accept-Language"]))
@@ -443,6 +445,8 @@ func problemOf(err error) *problem {
 		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
 	case errors.Is(err, ledger.ErrForbidden):
 		return roleNotAllowed()
+	case errors.Is(err, ledger.ErrUnauthorized):
+		return keyIsNeeded()
 	case errors.Is(err, ledger.ErrPolicyNotAllowed):
 		return policyNotAllowed()
 	case errors.Is(err, ledger.ErrBusy):

@@ -48,9 +48,9 @@ func (s *Server) routes() []route {
 
 		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
 		{method: "GET", label: "/v1/policies", public: true, handle: getPolicies},
-		{method: "POST", label: "/v1/policies", action: ledger.ActRegister, writes: true, media: mediaYAML, handle: postPolicy},
+		{method: "POST", label: "/v1/policies", action: ledger.ActPolicies, writes: true, media: mediaYAML, handle: postPolicy},
 		{method: "GET", label: "/v1/recipients", public: true, handle: getRecipients},
-		{method: "POST", label: "/v1/recipients", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postRecipient},
+		{method: "POST", label: "/v1/recipients", action: ledger.ActPolicies, writes: true, media: mediaJSON, handle: postRecipient},
 		{method: "GET", label: "/v1/processing-register", action: ledger.ActLog, offers: processingForms, handle: getProcessing},
 		{method: "GET", label: "/v1/keys", action: ledger.ActRegister, handle: getKeys},
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},

@@ -123,7 +123,7 @@ func (x *exchange) waitProblem(err error) *problem {
 func waitProblem(err error) *problem {
 	var refusal *consent.Refusal
 	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) || onceProblem(err) != nil ||
-		errors.Is(err, ledger.ErrUnknownMember) || errors.Is(err, ledger.ErrBusy) || errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrClosed)) {
+		errors.Is(err, ledger.ErrUnknownMember) || errors.Is(err, ledger.ErrUnauthorized) || errors.Is(err, ledger.ErrBusy) || errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrClosed)) {
 		return problemOf(err)
 	}
 	return newProblem("outcome_unknown", "", outcomeUnknown)
