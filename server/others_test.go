@@ -133,7 +133,9 @@ func TestARefThatIsNobodysOrGoneIsTheSameEverywhere(t *testing.T) {
 	_, elsewhere := other.person()
 	operator := textOf(t, s.made(ledger.RoleAdmin, "/v1/operators", operatorBody), "id")
 	flipped := []byte(living)
-	flipped[10] ^= 1 // a letter of base32 either way, or none at all
+	if flipped[10]++; flipped[10] > 'z' || flipped[10] == '8' {
+		flipped[10] = 'a'
+	}
 	nobody := map[string]string{
 		"of a destroyed member": destroyed, "of another ledger": elsewhere, "that is made up": ledger.Ref{7, 7, 7}.String(), "of zeros": ledger.Ref{}.String(),
 		"of an operator": operator, "of an operator as a member's": "mbr_" + strings.TrimPrefix(operator, "opr_"), "with a letter changed": string(flipped),
