@@ -32,6 +32,7 @@ type commands struct {
 	Export    exportCmd    `cmd:"" help:"Print everything that is held of a member."`
 	Withdraw  withdrawCmd  `cmd:"" help:"Withdraw purposes, or the whole membership, for a member."`
 	Import    importCmd    `cmd:"" help:"Record the calls of a file, a line each."`
+	Doctor    doctorCmd    `cmd:"" help:"Say what is unsafe about this installation, and how to mend it."`
 }
 
 // terminal is what a command writes to.

@@ -121,6 +121,20 @@ func openDevice(path string, o Options) (_ *osDevice, err error) {
 	return d, d.locate()
 }
 
+func inspectDevice(path string) (string, error) {
+	d := &osDevice{path: path, acceptWeak: true, buffer: alignedBuffer()}
+	var err error
+	if d.file, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0); err != nil {
+		return "", fmt.Errorf("rootkey: opening %s: %w", path, err)
+	}
+	defer d.close()
+	defer clear(d.buffer)
+	if err := d.locate(); err != nil {
+		return "", err
+	}
+	return d.grade(), nil
+}
+
 // lock takes the file for this process, until it is closed.
 func (d *osDevice) lock() error {
 	switch err := unix.Flock(int(d.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {

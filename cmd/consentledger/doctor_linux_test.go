@@ -1,0 +1,47 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"testing/fstest"
+)
+
+func TestSwapInMemoryOrEncryptedIsNone(t *testing.T) {
+	const swaps = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" +
+		"/dev/zram0                              partition\t8388604\t\t0\t\t100\n" +
+		"/dev/dm-1                               partition\t8388604\t\t0\t\t-2\n" +
+		"/dev/dm-2                               partition\t8388604\t\t0\t\t-2\n" +
+		"/dev/sda2                               partition\t8388604\t\t0\t\t-2\n" +
+		"/swapfile                               file\t\t8388604\t\t0\t\t-3\n"
+	uuids := map[string]string{"/dev/dm-1": "CRYPT-PLAIN-cryptswap\n", "/dev/dm-2": "LVM-abc\n"}
+	got := swapsInTheClear(swaps, func(device string) string { return uuids[device] })
+	if want := []string{"/dev/dm-2", "/dev/sda2", "/swapfile"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := swapsInTheClear("Filename Type Size Used Priority\n", nil); got != nil {
+		t.Errorf("no swap: %v", got)
+	}
+}
+
+func TestACgroupMayForbidSwapping(t *testing.T) {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	const limit = "sys/fs/cgroup/system.slice/consentledger.service/memory.swap.max"
+	for name, c := range map[string]struct {
+		files fstest.MapFS
+		pid   int
+		want  bool
+	}{
+		"its own does":      {fstest.MapFS{"proc/7/cgroup": file("0::/system.slice/consentledger.service\n"), limit: file("0\n")}, 7, true},
+		"one around it":     {fstest.MapFS{"proc/7/cgroup": file("0::/system.slice/consentledger.service\n"), limit: file("max\n"), "sys/fs/cgroup/system.slice/memory.swap.max": file("0\n")}, 7, true},
+		"none does":         {fstest.MapFS{"proc/7/cgroup": file("0::/system.slice/consentledger.service\n"), limit: file("max\n")}, 7, false},
+		"another's does":    {fstest.MapFS{"proc/7/cgroup": file("0::/other.slice\n"), limit: file("0\n")}, 7, false},
+		"version 1":         {fstest.MapFS{"proc/7/cgroup": file("4:memory:/system.slice/consentledger.service\n"), limit: file("0\n")}, 7, false},
+		"the root":          {fstest.MapFS{"proc/7/cgroup": file("0::/\n")}, 7, false},
+		"no server":         {fstest.MapFS{"proc/0/cgroup": file("0::/system.slice/consentledger.service\n"), limit: file("0\n")}, 0, false},
+		"it cannot be read": {fstest.MapFS{limit: file("0\n")}, 7, false},
+	} {
+		if got := neverSwapped(c.files, c.pid); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
