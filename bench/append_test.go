@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -24,19 +25,27 @@ func newLedger(b *testing.B, n uint64) (*ledger.Ledger, workload.Members) {
 // callers is how many calls are under way at a time, as from as many connections.
 const callers = 256
 
+// request is as large as a consent.
+var request = make([]byte, 400)
+
 // BenchmarkAppend writes one consent, durable before the call returns, for each iteration.
 func BenchmarkAppend(b *testing.B) {
 	const enrolled = 10_000
 	for _, one := range []struct {
 		name  string
 		fresh bool
-	}{{"Enrolled", false}, {"New", true}} {
+		once  bool // with an idempotency key
+	}{{"Enrolled", false, false}, {"EnrolledOnce", false, true}, {"New", true, false}} {
 		call := func(l *ledger.Ledger, m workload.Members, n uint64) error {
 			id := n % enrolled
 			if one.fresh {
 				id = enrolled + n
 			}
-			_, err := l.Do(context.Background(), book.Writer, workload.Consent(book.MustID(m.ID(id)), one.fresh, consentedAt))
+			who := book.Writer
+			if one.once {
+				who.Once = &ledger.Once{Key: strconv.FormatUint(n, 10), Request: request}
+			}
+			_, err := l.Do(context.Background(), who, workload.Consent(book.MustID(m.ID(id)), one.fresh, consentedAt))
 			return err
 		}
 		b.Run(one.name+"/OneCaller", func(b *testing.B) {
