@@ -30,8 +30,13 @@ type keyCreateCmd struct {
 
 func (c *keyCreateCmd) Run(ctx context.Context, t *terminal) error {
 	var k api.CreatedKey
+	var all api.Keys
 	err := c.withControl(ctx, func(s *control) error {
-		return s.call(ctx, http.MethodPost, "/v1/keys", api.NewKey{Role: c.Role, Name: c.Name, Policies: c.Policy, Certificate: c.Certificate}, &k)
+		err := s.call(ctx, http.MethodPost, "/v1/keys", api.NewKey{Role: c.Role, Name: c.Name, Policies: c.Policy, Certificate: c.Certificate}, &k)
+		if err == nil && !c.JSON {
+			_ = s.call(ctx, http.MethodGet, "/v1/keys", nil, &all) // the new key is there, whatever becomes of the hint
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -45,9 +50,14 @@ func (c *keyCreateCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if k.Certificate != "" {
 		fmt.Fprintf(t.out, "whose certificate has the name %s\n", k.Certificate)
-		return nil
+	} else {
+		fmt.Fprintf(t.out, "key   %s  (shown this once)\n", k.Key)
 	}
-	fmt.Fprintf(t.out, "key   %s  (shown this once)\n", k.Key)
+	for _, old := range all.Keys {
+		if old.Name == k.Name && old.ID != k.ID && old.RevokedAt == nil {
+			fmt.Fprintf(t.out, "it takes the place of %s: once nobody uses that one any more (key list says when it was last used), key revoke %[1]s\n", old.ID)
+		}
+	}
 	return nil
 }
 
@@ -101,14 +111,14 @@ func (c *keyListCmd) Run(ctx context.Context, t *terminal) error {
 		return printJSON(t.out, all)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tROLE\tNAME\tFOR\tCREATED\tLAST USED\tREVOKED")
+	fmt.Fprintln(w, "ID\tROLE\tNAME\tFOR\tCERTIFICATE\tCREATED\tLAST USED\tREVOKED")
 	for _, k := range all.Keys {
 		revoked := "-"
 		if k.RevokedAt != nil {
 			revoked = k.RevokedAt.Format(time.RFC3339)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Name,
-			orDash(strings.Join(k.Policies, ",")), k.CreatedAt.Format(time.RFC3339), orDash(k.LastUsed), revoked)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Name,
+			orDash(strings.Join(k.Policies, ",")), orDash(k.Certificate), k.CreatedAt.Format(time.RFC3339), orDash(k.LastUsed), revoked)
 	}
 	return w.Flush()
 }

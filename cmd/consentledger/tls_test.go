@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -256,5 +257,78 @@ func TestAClientCertificateStandsForTheKeyOfItsName(t *testing.T) {
 	}
 	if revoked != 1 {
 		t.Errorf("%d of two certificates are let in no more after one key was revoked", revoked)
+	}
+}
+
+// A connection that is open gives no right to anything: each request on it is asked anew whose key it is, over HTTP/1.1 and 2.
+func TestAnOpenConnectionDoesNotOutliveTheKeyOfItsCertificate(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, "everybody")
+	certFile, keyFile, caFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
+	c, k := ca.sign(func(*x509.Certificate) {})
+	writeFiles(t, map[string][]byte{certFile: c, keyFile: k, caFile: ca.pem()})
+	s := startServer(t, dir, "--init", "--tls-cert", certFile, "--tls-key", keyFile, "--tls-client-ca", caFile)
+	defer s.stop(t, syscall.SIGTERM)
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	pair := clientOf(t, ca)
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		connections := 0
+		transport := &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{*pair}},
+			ForceAttemptHTTP2: proto == "HTTP/2.0",
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				connections++
+				return new(net.Dialer).DialContext(ctx, network, address)
+			},
+		}
+		client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+		ask := func(token, method, path, body string) (int, []byte) {
+			t.Helper()
+			r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body != "" {
+				r.Header.Set("Content-Type", "application/json")
+			}
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			res, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil || res.Proto != proto {
+				t.Fatalf("%s %v", res.Proto, err)
+			}
+			return res.StatusCode, b
+		}
+		lookup := func() int {
+			status, _ := ask("", "POST", "/v1/lookups", `{"member_id":"nobody"}`)
+			return status
+		}
+		if got := lookup(); got != 401 {
+			t.Errorf("%s: before there is a key: %d", proto, got)
+		}
+		var made struct{ ID string }
+		if status, b := ask(s.admin, "POST", "/v1/keys", `{"role":"writer","name":"backend","certificate":"backend.shop.example"}`); status != 201 || json.Unmarshal(b, &made) != nil {
+			t.Fatalf("%s: %d %s", proto, status, b)
+		}
+		if got := lookup(); got != 404 {
+			t.Errorf("%s: control: %d", proto, got)
+		}
+		if status, b := ask(s.admin, "DELETE", "/v1/keys/"+made.ID, ""); status != 200 {
+			t.Fatalf("%s: %d %s", proto, status, b)
+		}
+		if got := lookup(); got != 401 {
+			t.Errorf("%s: after the key has ended: %d", proto, got)
+		}
+		if connections != 1 {
+			t.Errorf("%s: control: %d connections", proto, connections)
+		}
+		client.CloseIdleConnections()
 	}
 }
