@@ -236,7 +236,9 @@ func TestGoodClientsAreServedBesideSlowAndDeadOnes(t *testing.T) {
 	}
 	t.Logf("%d calls answered; p99 %v quiet, %v beside %d bad connections, of which %d were cut off; at most %d MiB in memory",
 		len(outcomes), before, loaded, connections/2, cut.Load(), s.mostMemory(t))
-	if loaded > max(3*before, noise) {
+	// A verdict on time only where the time is long enough to mean something: in a short run whatever
+	// else the machine does decides.
+	if long && loaded > max(3*before, noise) {
 		t.Errorf("p99 is %v beside slow and dead connections, and %v without", loaded, before)
 	}
 	if got := s.mostMemory(t); got > memory {
