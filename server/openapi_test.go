@@ -282,10 +282,13 @@ func TestTheDocumentIsTheTypes(t *testing.T) {
 			t.Errorf("%s: the body %s is not among bodyTypes", path, name)
 			continue
 		}
-		var has []string
+		var has, needs []string
 		for i := range typ.NumField() {
-			field, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			field, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			has = append(has, field)
+			if options != "omitempty" {
+				needs = append(needs, field)
+			}
 		}
 		var says []string
 		for field := range ref.Value.Properties {
@@ -295,6 +298,10 @@ func TestTheDocumentIsTheTypes(t *testing.T) {
 		slices.Sort(says)
 		if !slices.Equal(has, says) {
 			t.Errorf("%s has the fields %v, and documented are %v", name, has, says)
+		}
+		required := slices.Sorted(slices.Values(ref.Value.Required))
+		if slices.Sort(needs); !slices.Equal(needs, required) {
+			t.Errorf("%s needs the fields %v, and the document says %v", name, needs, required)
 		}
 		if ref.Value.AdditionalProperties.Has == nil || *ref.Value.AdditionalProperties.Has {
 			t.Errorf("%s takes no other fields, and the document does not say so", name)
