@@ -1,0 +1,19 @@
+// Package client calls a consentledger server. A shop's backend uses it like this:
+//
+//	c, err := client.New("https://ledger.example", client.Options{Key: client.NewSecret(os.Getenv("CONSENT_KEY"))})
+//	…
+//	answer, err := c.Consent(ctx, client.Consent{MemberID: id, Enrol: true, Policy: "haim", …})
+//	if client.HasCode(err, "reconsent_required") { … }
+//
+// Every call that writes carries an idempotency key, and is sent again under the same key, with the same
+// bytes, when its answer is lost or says that the outcome is unknown: it is recorded once. Calls are also sent
+// again when the server says that it is busy or stops, or that there were too many, no sooner than it asks for.
+// What the server refuses is a [*Problem] and is not sent again. A call whose outcome is still unknown when
+// patience or the context ends is an [*Unknown] with its idempotency key: send the same call again with
+// [IdempotencyKey], after a restart too.
+//
+// The models are generated from server/api/openapi.yaml, which is the contract. A field that is not needed is
+// left out where it has its zero value. server/API.md shows each call by example.
+package client
+
+//go:generate go tool -modfile=../../.ci/tools/go.mod oapi-codegen -config oapi-codegen.yaml ../api/openapi.yaml
