@@ -78,6 +78,9 @@ func (l *Ledger) CreateAPIKey(ctx context.Context, who Caller, n NewAPIKey) (API
 	if err := n.check(); err != nil {
 		return fail(err)
 	}
+	if n.Policies != nil { // in one order, so that two keys of a name can be held against each other
+		n.Policies = slices.Compact(slices.Sorted(slices.Values(n.Policies)))
+	}
 	var key APIKey
 	var token string
 	w, err := l.onceWritten(ctx, who, func(ctx context.Context) (w Written, err error) {

@@ -238,3 +238,20 @@ func TestTheDayOnWhichAKeyWasLastUsedIsKnownAndNoMore(t *testing.T) {
 	}
 	verifyAll(t, l)
 }
+
+func TestTheOrderInWhichPoliciesAreNamedMakesNoOtherKey(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	club := strings.Replace(testPolicy, "policy: shop", "policy: club", 1)
+	if _, _, err := l.AddPolicy(t.Context(), admin, []byte(club)); err != nil {
+		t.Fatal(err)
+	}
+	newKey(t, l, NewAPIKey{Role: RoleWriter, Name: "both", Policies: []string{"shop", "club"}})
+	named := []string{"club", "shop", "club"}
+	k, _ := newKey(t, l, NewAPIKey{Role: RoleWriter, Name: "both", Policies: named})
+	if !slices.Equal(k.Policies, []string{"club", "shop"}) || named[1] != "shop" {
+		t.Errorf("%v", k.Policies)
+	}
+	refusedKey(t, l, NewAPIKey{Role: RoleWriter, Name: "both", Policies: []string{"club"}}, "key_name_taken")
+}
