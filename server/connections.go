@@ -41,9 +41,11 @@ func (l limitListener) Accept() (net.Conn, error) {
 		}
 		select {
 		case l.open <- struct{}{}:
-			return &heldConn{Conn: c, leave: sync.OnceFunc(func() { <-l.open })}, nil
+			l.s.connections.Add(1)
+			return &heldConn{Conn: c, leave: sync.OnceFunc(func() { l.s.connections.Add(-1); <-l.open })}, nil
 		default:
 		}
+		l.s.metrics.problems.WithLabelValues("too_many_connections").Inc()
 		if l.plain {
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // nothing was written yet, so it does not block
 			_, _ = c.Write(newProblem("too_many_connections", "", "Nothing was recorded. Keep connections and use them again, or send it after the time in Retry-After.").alone(l.s.requestID()))

@@ -55,7 +55,7 @@ func newMetrics(s *Server) *metrics {
 		seconds: prometheus.NewHistogramVec(histogram("http_request_duration_seconds", "Time from the request's header to the end of its handler, by route and method. Batches take as long as they are.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}), []string{"route", "method"}),
 		lines:  counters("batch_lines_total", "Lines of batches answered, by outcome.", "outcome"),
-		unseen: counter("http_unrouted_total", "Requests to no route, or by no method that it has, or of too many headers."),
+		unseen: counter("http_unrouted_total", "Requests that no route has: another path or method, too many headers, or bytes that are no request."),
 
 		commits: counters("commits_total", "Groups of calls committed, by outcome. One that failed stops all writing until a restart.", "outcome"),
 		commitCalls: prometheus.NewHistogram(histogram("commit_calls", "Calls in a committed group.",
@@ -74,6 +74,7 @@ func newMetrics(s *Server) *metrics {
 	r.MustRegister(m.requests, m.problems, m.seconds, m.lines, m.unseen,
 		m.commits, m.commitCalls, m.commitSeconds, m.entries, m.destructions, m.keys,
 		gauge("http_requests_in_flight", "Requests that are being answered.", func() float64 { return float64(s.inFlight.n.Load()) }),
+		gauge("connections", "Connections that are open, on control.sock too.", func() float64 { return float64(s.connections.Load()) }),
 		gauge("batches_in_flight", "Batches that are running.", func() float64 { return float64(len(s.batches)) }),
 		gauge("batches_max", "Batches that may run at once.", func() float64 { return float64(cap(s.batches)) }),
 		gauge("ready", "1 while /readyz is well, 0 while it is not.", func() float64 { return truth(s.unready() == nil) }),

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -252,4 +254,38 @@ func TestTheMetricsSayThatACommitFailed(t *testing.T) {
 	if !strings.Contains(string(b), `consentledger_commits_total{outcome="failed"} 1`) || w.Code != http.StatusOK {
 		t.Errorf("%s", b)
 	}
+}
+
+func TestConnectionsAreCountedWhileTheyAreOpen(t *testing.T) {
+	s := newServer(&double{}, Options{MaxConnections: 2})
+	ctx, stop := context.WithCancel(t.Context())
+	ln, ended := serve(t, ctx, s)
+	defer func() { stop(); <-ended }()
+	counted := func(what string) string {
+		w := httptest.NewRecorder()
+		s.metrics.handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		m := regexp.MustCompile(`(?m)^consentledger_` + what + ` (\S+)$`).FindStringSubmatch(w.Body.String())
+		if m == nil {
+			return ""
+		}
+		return m[1]
+	}
+	open := func() net.Conn {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a, b := open(), open()
+	until(t, func() bool { return counted("connections") == "2" })
+	c := open() // one too many
+	until(t, func() bool { return counted(`http_problems_total\{code="too_many_connections"\}`) == "1" })
+	_ = c.Close()
+	fmt.Fprint(a, "no request\r\n\r\n")
+	until(t, func() bool {
+		return counted(`http_problems_total\{code="malformed_request"\}`) == "1" && counted("http_unrouted_total") == "1"
+	})
+	_, _ = a.Close(), b.Close()
+	until(t, func() bool { return counted("connections") == "0" })
 }

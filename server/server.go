@@ -106,6 +106,8 @@ type Server struct {
 	disk     diskWatch
 	opened   atomic.Bool // book is there
 
+	connections atomic.Int64
+
 	denials   denials
 	wires     wires
 	lingering inFlight // connections that are told of the stop

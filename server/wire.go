@@ -68,6 +68,7 @@ func (c *wireConn) Write(b []byte) (int, error) {
 	if p == nil {
 		return c.Conn.Write(b)
 	}
+	c.s.metrics.unrouted(p)
 	if _, err := c.Conn.Write(p.alone(c.s.requestID())); err != nil {
 		return 0, err
 	}
