@@ -110,9 +110,8 @@ type markTable struct {
 	log   *slog.Logger
 	store store.Store
 
-	tables   sync.RWMutex
-	months   map[uint32]*monthIndex
-	lastHour uint32 // of the newest mark; 0: there is none. Owned by the commit loop and, while it rests, by Open
+	tables sync.RWMutex
+	months map[uint32]*monthIndex
 }
 
 type monthIndex struct {
@@ -146,17 +145,7 @@ func (t *markTable) open(now time.Time) error {
 			}
 		}
 	}
-	return t.store.View(func(r store.Reader) error {
-		_, row, err := r.Last(mapMarks)
-		if err != nil || row == nil {
-			return err
-		}
-		if err := checkMark(row); err != nil {
-			return err
-		}
-		t.lastHour = binary.BigEndian.Uint32(row[hourAt:])
-		return nil
-	})
+	return nil
 }
 
 // count is how many marks a month has: they are numbered without a gap.
@@ -265,7 +254,7 @@ func (t *markTable) close() error {
 	return err
 }
 
-// putMarks writes the marks of a group. first is the index of each submission's first entry.
+// putMarks writes the marks of a group.
 func (c *committer) putMarks(w store.Writer, marks []*mark) error {
 	next := make(map[uint32]uint64, 1)
 	for _, m := range marks {
@@ -301,7 +290,6 @@ func (t *markTable) added(marks []*mark) error {
 			return err
 		}
 		index.next++
-		t.lastHour = max(t.lastHour, binary.BigEndian.Uint32(m.row[hourAt:]))
 	}
 	return nil
 }
@@ -343,13 +331,19 @@ func (l *Ledger) sweepMarks(ctx context.Context) error {
 	now := l.now()
 	answers, marks := l.answers.oldest(), l.marks.oldest()
 	hour, month := answers.number, marks.number
-	if cut := hourOf(now) - answerHours; cut > hour && l.hasMarks(markKey(0, 0), nil, func(row []byte) bool {
-		return binary.BigEndian.Uint32(row[hourAt:]) >= hour
-	}) {
+	newest, some, err := l.marks.newestHour()
+	if err != nil {
+		return l.damaged(err)
+	}
+	if cut := hourOf(now) - answerHours; cut > hour && some && newest >= hour {
 		hour = cut
 	}
 	if cut := monthOf(now) - markMonths; cut > month {
-		if l.hasMarks(nil, markKey(cut, 0), nil) {
+		old, err := l.marks.before(cut, 1)
+		if err != nil {
+			return err
+		}
+		if len(old) > 0 {
 			month = cut
 		}
 	}
@@ -371,32 +365,40 @@ func (l *Ledger) sweepMarks(ctx context.Context) error {
 	return l.forgetMarks(ctx)
 }
 
-// hasMarks says whether there is a mark in a range: with newest, whether it holds for the last.
-func (l *Ledger) hasMarks(from, to []byte, newest func(row []byte) bool) (has bool) {
-	_ = l.o.Store.View(func(r store.Reader) error {
-		if newest != nil {
-			_, row, err := r.Last(mapMarks)
-			has = err == nil && row != nil && checkMark(row) == nil && newest(row)
+// newestHour is that of the newest mark; ok is false if there is none.
+func (t *markTable) newestHour() (hour uint32, ok bool, err error) {
+	err = t.store.View(func(r store.Reader) error {
+		_, row, err := r.Last(mapMarks)
+		if err != nil || row == nil {
 			return err
 		}
-		return r.Scan(mapMarks, from, to, func(_, _ []byte) error { has = true; return store.ErrStop })
+		if err := checkMark(row); err != nil {
+			return err
+		}
+		hour, ok = binary.BigEndian.Uint32(row[hourAt:]), true
+		return nil
 	})
-	return has
+	return hour, ok, err
+}
+
+// before returns up to limit keys of marks of the months before one.
+func (t *markTable) before(month uint32, limit int) (rows [][]byte, err error) {
+	err = t.store.View(func(r store.Reader) error {
+		return r.Scan(mapMarks, nil, markKey(month, 0), func(k, _ []byte) error {
+			if rows = append(rows, append([]byte(nil), k...)); len(rows) == limit {
+				return store.ErrStop
+			}
+			return nil
+		})
+	})
+	return rows, err
 }
 
 // forgetMarks removes the rows of months whose key is gone.
 func (l *Ledger) forgetMarks(ctx context.Context) error {
 	before := l.marks.oldest().number
 	for {
-		var rows [][]byte
-		err := l.o.Store.View(func(r store.Reader) error {
-			return r.Scan(mapMarks, nil, markKey(before, 0), func(k, _ []byte) error {
-				if rows = append(rows, append([]byte(nil), k...)); len(rows) == forgetAtOnce {
-					return store.ErrStop
-				}
-				return nil
-			})
-		})
+		rows, err := l.marks.before(before, forgetAtOnce)
 		if err != nil {
 			return err
 		}
