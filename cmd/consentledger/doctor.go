@@ -12,7 +12,7 @@ import (
 	"consentledger/cmd/consentledger/datadir"
 )
 
-// doctorCmd says what is unsafe about an installation. It changes nothing.
+// doctorCmd says what is unsafe about an installation. It mends nothing.
 type doctorCmd struct {
 	place
 	listening

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -95,7 +96,25 @@ func TestNoMemberIDOrBodyStandsInTheClear(t *testing.T) {
 		}
 		return files
 	}
-	if n := search("while the server runs"); n < 4 {
+	// What an operator sees is searched with the files.
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.key)
+	res, err := s.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(metrics, []byte(`route="/v1/consents"`)) {
+		t.Fatalf("/metrics: %d %v %.300s", res.StatusCode, err, metrics)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "metrics"), metrics, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := search("while the server runs"); n < 5 {
 		t.Errorf("only %d files were searched", n)
 	}
 	s.stop(t, syscall.SIGTERM)
