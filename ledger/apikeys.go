@@ -246,9 +246,12 @@ func (l *Ledger) Lives(who Caller) bool {
 	return ok && row.RevokedAt.IsZero()
 }
 
-// revoked says whether a key was, and is asked a last time by the commit loop: nothing that a key asked
-// for is written after the answer to its revocation. Of who has no key in the register it says no.
+// revoked says whether a key was, or an operator has ended, and is asked a last time by the commit loop:
+// nothing that they asked for is written after the answer to that. Of who is in no register it says no.
 func (l *Ledger) revoked(id string) bool {
+	if o, ok := l.operators.Load().Find(id); ok {
+		return !o.EndedAt.IsZero()
+	}
 	row, ok := (*l.apiKeys.Load())[id]
 	return ok && !row.RevokedAt.IsZero()
 }

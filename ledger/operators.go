@@ -253,6 +253,9 @@ func (l *Ledger) EndOperator(ctx context.Context, who Caller, id string) (Writte
 	}
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
+	if l.revoked(who.KeyID) {
+		return Written{}, ErrUnauthorized
+	}
 	base := l.operators.Load()
 	ended, err := base.WithEnd(id, l.now())
 	if err != nil {

@@ -17,26 +17,49 @@ func TestNoEntryOfAKeyLiesBehindItsRevocation(t *testing.T) {
 	w := newWorld(t)
 	l := w.create(t)
 	defer func() { l.Close() }()
+	nothingBehindTheEnd(t, l, w, func(round int) (enter func() (Caller, error), end func() (Written, error)) {
+		k, token := newKey(t, l, NewAPIKey{Role: RoleWriter, Name: fmt.Sprint("race-", round)})
+		return func() (Caller, error) { return l.Authenticate(token, "test") },
+			func() (Written, error) { return l.RevokeAPIKey(t.Context(), admin, k.ID) }
+	})
+	verifyAll(t, l)
+}
+
+func TestNoEntryOfAnOperatorLiesBehindTheirEnd(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	nothingBehindTheEnd(t, l, w, func(int) (enter func() (Caller, error), end func() (Written, error)) {
+		id, _, err := l.AddOperator(t.Context(), admin, &consent.NewOperator{Name: "An Officer", Role: "dpo"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() (Caller, error) { return l.OperatorCaller(id, "test") },
+			func() (Written, error) { return l.EndOperator(t.Context(), admin, id) }
+	})
+	verifyAll(t, l)
+}
+
+// nothingBehindTheEnd has many write at once as somebody new each round, ends them in the middle, and looks for
+// entries of theirs behind those of the end.
+func nothingBehindTheEnd(t *testing.T, l *Ledger, w *world, somebody func(round int) (enter func() (Caller, error), end func() (Written, error))) {
+	t.Helper()
 	const callers, rounds = 32, 20
 	var done, refused atomic.Int64
 	for round := range rounds {
-		k, token := newKey(t, l, NewAPIKey{Role: RoleWriter, Name: fmt.Sprint("race-", round)})
+		enter, end := somebody(round)
 		var newest atomic.Uint64
 		var all sync.WaitGroup
 		for i := range callers {
 			all.Go(func() {
 				for n := 0; ; n++ {
-					who, err := l.Authenticate(token, "test")
+					who, err := enter()
 					if err == nil {
 						var a *Answer
 						if a, err = l.Do(t.Context(), who, enrolment(t, fmt.Sprintf("race-%d-%d-%d@shop.example", round, i, n), w)); err == nil {
 							done.Add(1)
 							for _, e := range a.Entries {
-								for {
-									old := newest.Load()
-									if old >= e.Index || newest.CompareAndSwap(old, e.Index) {
-										break
-									}
+								for old := newest.Load(); old < e.Index && !newest.CompareAndSwap(old, e.Index); old = newest.Load() {
 								}
 							}
 							continue
@@ -51,19 +74,22 @@ func TestNoEntryOfAKeyLiesBehindItsRevocation(t *testing.T) {
 			})
 		}
 		time.Sleep(2 * time.Millisecond)
-		written, err := l.RevokeAPIKey(t.Context(), admin, k.ID)
+		written, err := end()
 		if err != nil {
 			t.Fatal(err)
 		}
 		all.Wait()
-		if last := written.Entries[0].Index; newest.Load() > last {
-			t.Errorf("entry %d is the key's, and its revocation is entry %d", newest.Load(), last)
+		last := uint64(0)
+		for _, e := range written.Entries {
+			last = max(last, e.Index)
+		}
+		if newest.Load() > last {
+			t.Errorf("entry %d is theirs, and their end is entry %d", newest.Load(), last)
 		}
 	}
 	if done.Load() == 0 || refused.Load() == 0 {
 		t.Errorf("control: %d calls were made and %d that had been let in were refused", done.Load(), refused.Load())
 	}
-	verifyAll(t, l)
 }
 
 func TestAKeyCanEndItselfAndNothingAfterThat(t *testing.T) {
@@ -85,6 +111,9 @@ func TestAKeyCanEndItselfAndNothingAfterThat(t *testing.T) {
 	}
 	if _, _, _, err := l.CreateAPIKey(t.Context(), who, NewAPIKey{Role: RoleAdmin, Name: "heir"}); !errors.Is(err, ErrUnauthorized) {
 		t.Errorf("it makes a key: %v", err)
+	}
+	if _, err := l.EndOperator(t.Context(), who, "opr_aaaaaaaaaaaaaaaaaaaaaaaaaa"); !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("it ends an operator: %v", err)
 	}
 	who.Role = RoleDPO
 	if _, err := l.Do(t.Context(), who, &consent.Activity{Member: memberID(t, "x@shop.example"), OccurredAt: w.clock.Now()}); !errors.Is(err, ErrUnauthorized) {
