@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,7 +79,7 @@ func newShopOn(t testing.TB, cacheBytes int64, wrap func(store.Store) store.Stor
 	}
 	var tick atomic.Int64
 	clock := func() time.Time { return testNow.Add(time.Duration(tick.Add(1)) * time.Millisecond) }
-	l, err := ledger.Create(ledger.Options{Dir: dir, Store: wrap(opened), Clock: clock, SweepEvery: -1, CacheBytes: cacheBytes}, ledger.Genesis{
+	l, err := ledger.Create(ledger.Options{Dir: dir, Store: wrap(opened), Clock: clock, SweepEvery: -1, CacheBytes: cacheBytes, Log: slog.New(leakHandler{slog.DiscardHandler, &leaked, nil})}, ledger.Genesis{
 		Origin: "ledger.example/shop",
 		RootKey: func(id rootkey.LedgerID, g uint64, k seal.Key) (ledger.RootKeeper, error) {
 			return rootkey.Create(filepath.Join(base, "root", "root.key"), id, g, k, rootkey.Options{AcceptWeak: true})

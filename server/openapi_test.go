@@ -186,6 +186,9 @@ func TestMain(m *testing.M) {
 			fmt.Printf("%d times against server/api/openapi.yaml: %s\n", n, what)
 			code = 1
 		}
+		if !searchLeaks() {
+			code = 1
+		}
 		os.Exit(code)
 	}))
 }

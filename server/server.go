@@ -126,6 +126,9 @@ func New(l *ledger.Ledger, o Options) *Server { return newServer(ledgerBook{l}, 
 // and out against the document.
 var observe func(http.Handler) http.Handler
 
+// watch, if not nil, sees every server that is made. Tests set it, to search its log and its metrics.
+var watch func(*Server)
+
 func newServer(b book, o Options) *Server {
 	s := starting(o)
 	s.open(b)
@@ -146,6 +149,9 @@ func starting(o Options) *Server {
 		s.handler = observe(s.handler)
 	}
 	s.control = s.router(append(s.routes(), s.controlRoutes()...), true)
+	if watch != nil {
+		watch(s)
+	}
 	return s
 }
 
