@@ -97,6 +97,9 @@ func (s *process) stop(t testing.TB, sig syscall.Signal) {
 	case <-time.After(60 * time.Second):
 		t.Fatalf("the server did not end within a minute of %v", sig)
 	}
+	if b, err := os.ReadFile(s.log.Name()); err == nil {
+		leaked.Said("the log of a server", string(b))
+	}
 	s.out.Close()
 	s.log.Close()
 	s.client.CloseIdleConnections()
@@ -110,8 +113,10 @@ func (s *process) call(method, path, key string, body, answer any) (status int, 
 		if err != nil {
 			return 0, err
 		}
+		leaked.Body(b)
 		r = bytes.NewReader(b)
 	}
+	leaked.Secret("key", key)
 	req, err := http.NewRequest(method, s.url+path, r)
 	if err != nil {
 		return 0, err
@@ -136,7 +141,10 @@ func (s *process) call(method, path, key string, body, answer any) (status int, 
 			return 0, err
 		}
 	}
-	if resp.StatusCode >= 300 {
+	if resp.StatusCode < 300 {
+		leaked.Answer(b)
+	} else {
+		leaked.Said("a problem", string(b))
 		err = fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, b)
 	}
 	return resp.StatusCode, err

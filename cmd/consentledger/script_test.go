@@ -25,7 +25,11 @@ func (m tidy) Run() int {
 			_ = os.RemoveAll(filepath.Dir(bin))
 		}
 	}()
-	return m.M.Run()
+	code := m.M.Run()
+	if code == 0 && !searchLeaks() {
+		code = 1
+	}
+	return code
 }
 
 // TestTranscripts runs every transcript in testdata against the binary.

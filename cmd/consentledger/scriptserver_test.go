@@ -106,6 +106,7 @@ func cmdHalt(ts *testscript.TestScript, neg bool, args []string) {
 	select {
 	case err := <-b.ended:
 		delete(running(ts), args[0])
+		leaked.Said("the log of a server in a transcript", ts.ReadFile(args[0]+".err"))
 		if got := exitOf(err); got != want {
 			ts.Fatalf("%s ended with %s instead of %s\n%s", args[0], got, want, ts.ReadFile(args[0]+".err"))
 		}
