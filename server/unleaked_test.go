@@ -14,7 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"consentledger/testdata/leaks"
+	"consentledger/server/leaks"
 )
 
 // This file searches what every server of the package's tests has logged, told in

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"consentledger/testdata/leaks"
+	"consentledger/server/leaks"
 )
 
 // leaked searches the logs of every real server that the tests start, and every
