@@ -81,7 +81,7 @@ func BenchmarkBatchLine(b *testing.B) {
 	b.Run("encode", func(b *testing.B) {
 		call, _, _ := decodeLine(lineConsent, raw)
 		a, _ := doublePending{&double{}, 1}.Wait(b.Context())
-		bt := &batch{}
+		bt := &batch{x: &exchange{s: newDouble(b, &double{})}}
 		var out []byte
 		b.ReportAllocs()
 		for b.Loop() {

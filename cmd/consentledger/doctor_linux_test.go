@@ -1,7 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -43,5 +49,61 @@ func TestACgroupMayForbidSwapping(t *testing.T) {
 		if got := neverSwapped(c.files, c.pid); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestAProcessThatIsNotHardenedIsFoundToBe(t *testing.T) {
+	look := func(as *syscall.Credential, args ...string) *facts {
+		t.Helper()
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+		waitFor(t, "sleep", func() bool {
+			b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+			return string(b) == "sleep\n"
+		})
+		f := &facts{}
+		f.lookMachine(cmd.Process.Pid)
+		return f
+	}
+	var as *syscall.Credential
+	if os.Getuid() == 0 { // of whom it cannot be told
+		as = &syscall.Credential{Uid: 65534, Gid: 65534}
+	}
+	if f := look(as, "sleep", "60"); !f.dumpable {
+		t.Errorf("anybody's memory is found to be closed: %v", f.unknown)
+	}
+	if f := look(as, "sh", "-c", "ulimit -S -c 0; ulimit -H -c 0; exec sleep 60"); f.cores {
+		t.Error("a process without core files is found to have some")
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &limit); err == nil && limit.Max > 0 {
+		if f := look(as, "sh", "-c", "ulimit -S -c "+"$(ulimit -H -c); exec sleep 60"); !f.cores {
+			t.Error("a process that may leave a core file is not found to")
+		}
+	}
+}
+
+func TestTheServerAtTheOtherEndOfASocketIsKnown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if pid, uid, err := peer(conn); err != nil || pid != os.Getpid() || int(uid) != os.Getuid() {
+		t.Errorf("process %d of user %d, %v", pid, uid, err)
+	}
+	tcp, _ := net.Pipe()
+	if _, _, err := peer(tcp); err == nil {
+		t.Error("the other end of a pipe is known")
 	}
 }
