@@ -15,46 +15,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
 	"go.uber.org/goleak"
 
 	"consentledger/ledger"
 	"consentledger/server/api"
+	"consentledger/server/api/apitest"
 )
 
-// contract is the document, with a way from requests to what it says of them.
-type contract struct {
-	doc    *openapi3.T
-	router routers.Router
-}
-
-func loadContract(document []byte) (*contract, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(document)
-	if err != nil {
-		return nil, err
-	}
-	if err := doc.Validate(context.Background()); err != nil {
-		return nil, err
-	}
-	doc.Servers = nil // tests listen on ports of their own
-	// An answer may hold only what the document names. Clients are not told so: more may come.
-	for _, s := range doc.Components.Schemas {
-		if s.Value.Type.Is("object") && s.Value.AdditionalProperties.Has == nil && s.Value.AdditionalProperties.Schema == nil {
-			no := false
-			s.Value.AdditionalProperties.Has = &no
-		}
-	}
-	router, err := legacy.NewRouter(doc)
-	if err != nil {
-		return nil, err
-	}
-	return &contract{doc, router}, nil
-}
-
-var theContract = sync.OnceValues(func() (*contract, error) { return loadContract(api.Document) })
+var theContract = sync.OnceValues(func() (*apitest.Contract, error) { return apitest.Load(api.Document) })
 
 // breaches are what requests and answers of the package's tests had that the document does not.
 var (
@@ -83,7 +51,7 @@ func init() {
 // observer holds every request that was answered with success, and every answer, against the contract.
 type observer struct {
 	h        http.Handler
-	contract func() (*contract, error)
+	contract func() (*apitest.Contract, error)
 	found    *violations
 }
 
@@ -113,7 +81,7 @@ func (o observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		heldAgainst.Add(1)
 		asked.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
-		if err := c.check(asked, rec); err != nil {
+		if err := c.Check(asked, rec.status, rec.Header(), rec.body.Bytes()); err != nil {
 			o.found.add(fmt.Sprintf("%s %s, %d: %s", asked.Method, asked.URL.Path, rec.status, firstLines(err.Error())))
 		}
 	}()
@@ -148,39 +116,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// check holds an exchange against the document: the answer always, the request if it was taken.
-func (c *contract) check(r *http.Request, rec *recorder) error {
-	options := &openapi3filter.Options{
-		AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true,
-	}
-	if strings.HasPrefix(r.URL.Path, "/control/") {
-		return nil // of the control socket, and not of the contract
-	}
-	route, params, err := c.router.FindRoute(r)
-	if err != nil {
-		if rec.status != http.StatusNotFound && rec.status != http.StatusMethodNotAllowed && r.Method != http.MethodOptions {
-			return fmt.Errorf("the document has no such route: %w", err)
-		}
-		if r.Method == http.MethodOptions {
-			return nil
-		}
-		// Still a problem document; any route's will do.
-		route = &routers.Route{Spec: c.doc, PathItem: c.doc.Paths.Value("/livez"), Method: "GET", Operation: c.doc.Paths.Value("/livez").Get}
-	}
-	in := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
-	if rec.status < 300 && err == nil {
-		if err := openapi3filter.ValidateRequest(r.Context(), in); err != nil {
-			return fmt.Errorf("the request was taken: %w", err)
-		}
-	}
-	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: in, Status: rec.status, Header: rec.Header(), Body: io.NopCloser(bytes.NewReader(rec.body.Bytes())), Options: options,
-	})
-}
-
 func TestMain(m *testing.M) {
-	openapi3filter.RegisterBodyDecoder("application/yaml", openapi3filter.FileBodyDecoder)
-	openapi3filter.RegisterBodyDecoder("application/ld+json", openapi3filter.RegisteredBodyDecoder("application/json"))
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		for what, n := range breaches.all {
 			fmt.Printf("%d times against server/api/openapi.yaml: %s\n", n, what)
@@ -207,7 +143,7 @@ func TestTheDocumentIsTheRoutes(t *testing.T) {
 		routes[rt.method+" "+path] = rt
 	}
 	ids := map[string]bool{}
-	for path, item := range c.doc.Paths.Map() {
+	for path, item := range c.Doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			name := method + " " + path
 			rt, ok := routes[name]
@@ -277,7 +213,7 @@ func TestTheDocumentIsTheTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, item := range c.doc.Paths.Map() {
+	for path, item := range c.Doc.Paths.Map() {
 		op := item.Post
 		if op == nil || op.RequestBody == nil || op.RequestBody.Value.Content.Get(mediaJSON) == nil {
 			continue
@@ -373,12 +309,12 @@ func TestADocumentThatIsWrongIsFound(t *testing.T) {
 			if changed == string(api.Document) {
 				t.Fatalf("%q is not in the document", change[0])
 			}
-			c, err := loadContract([]byte(changed))
+			c, err := apitest.Load([]byte(changed))
 			if err != nil {
 				t.Fatal(err)
 			}
 			found := &violations{}
-			o := observer{newServer(&double{}, Options{}).router((&Server{}).routes(), false), func() (*contract, error) { return c, nil }, found}
+			o := observer{newServer(&double{}, Options{}).router((&Server{}).routes(), false), func() (*apitest.Contract, error) { return c, nil }, found}
 			s := newDouble(t, &double{})
 			o.h = s.router(s.routes(), false)
 			for _, key := range []string{"writer", "nobody"} {

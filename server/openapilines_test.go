@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"consentledger/server/api/apitest"
 )
 
 // What streams is held against the contract line by line, as far as a prefix of it goes: batches of some
@@ -69,7 +70,7 @@ func (o observer) serveLines(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			o.found.add(err.Error())
 		} else {
-			for _, err := range c.checkLines(path, rec.status, asked.lines(), rec.body.lines()) {
+			for _, err := range c.CheckLines(path, rec.status, asked.lines(), rec.body.lines()) {
 				o.found.add(fmt.Sprintf("%s, %d: %s", path, rec.status, firstLines(err.Error())))
 			}
 		}
@@ -78,67 +79,6 @@ func (o observer) serveLines(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	o.h.ServeHTTP(rec, r)
-}
-
-var schemaOfLine = map[string]string{
-	"consent": "Consent", "withdrawal": "Withdrawal", "correction": "Correction", "disclosure": "Disclosure",
-	"activity": "Activity", "signal": "Signal", "delivered": "EventEnd", "event_ended": "EventEnd",
-}
-
-func (c *contract) checkLines(path string, status int, asked, answered [][]byte) (found []error) {
-	for i, line := range answered {
-		var v map[string]any
-		if err := json.Unmarshal(line, &v); err != nil {
-			found = append(found, fmt.Errorf("line %d of the answer is no JSON object: %w", i+1, err))
-			continue
-		}
-		err := error(nil)
-		code, problem := v["code"]
-		switch number, _ := v["line"].(float64); {
-		case status >= 300 || problem && path != "/v1/batch":
-			err = c.is("Problem", v)
-		case path != "/v1/batch":
-			err = c.is("Affected", v)
-		case problem:
-			if err = c.is("BatchAnswer", v); err == nil {
-				delete(v, "line")
-				err = c.is("Problem", v)
-			}
-		default:
-			if err = c.is("BatchAnswer", v); err == nil && int(number) >= 1 && int(number) <= len(asked) {
-				err = c.takenLine(asked[int(number)-1])
-			}
-		}
-		if err != nil {
-			found = append(found, fmt.Errorf("line %d of the answer (code %v): %w", i+1, code, err))
-		}
-	}
-	return found
-}
-
-// takenLine holds a line of a batch that was recorded against the schema of its call.
-func (c *contract) takenLine(line []byte) error {
-	var v map[string]any
-	if err := json.Unmarshal(line, &v); err != nil {
-		return fmt.Errorf("the line was taken: %w", err)
-	}
-	kind, _ := v["type"].(string)
-	name, ok := schemaOfLine[kind]
-	if !ok {
-		return fmt.Errorf("a line of type %q was taken", kind)
-	}
-	if name != "EventEnd" {
-		delete(v, "type")
-	}
-	delete(v, "idempotency_key")
-	if err := c.is(name, v); err != nil {
-		return fmt.Errorf("the line was taken: %w", err)
-	}
-	return nil
-}
-
-func (c *contract) is(schema string, v any) error {
-	return c.doc.Components.Schemas[schema].Value.VisitJSON(v)
 }
 
 func TestALineThatTheContractDoesNotHaveIsFound(t *testing.T) {
@@ -177,7 +117,7 @@ func TestALineThatTheContractDoesNotHaveIsFound(t *testing.T) {
 			w.WriteHeader(x.status)
 			_, _ = io.WriteString(w, x.answer+"\n")
 		})
-		observer{h, func() (*contract, error) { return c, nil }, found}.serveLines(httptest.NewRecorder(), httptest.NewRequest("POST", x.path, strings.NewReader(x.asked+"\n")))
+		observer{h, func() (*apitest.Contract, error) { return c, nil }, found}.serveLines(httptest.NewRecorder(), httptest.NewRequest("POST", x.path, strings.NewReader(x.asked+"\n")))
 		if right := len(found.all) == 0; right != x.right {
 			t.Errorf("%s: %v", name, found.all)
 		}

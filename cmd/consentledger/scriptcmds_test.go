@@ -45,21 +45,21 @@ func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 func callOf(ts *testscript.TestScript, method, path string, rest ...string) (status int, answer []byte) {
 	req, err := http.NewRequest(method, ts.Getenv("URL")+path, nil)
 	ts.Check(err)
-	var body io.Reader
+	var body []byte
 	for _, a := range rest {
 		switch name, value, _ := strings.Cut(a, ": "); {
 		case strings.HasPrefix(a, "{"):
-			body = strings.NewReader(dated(ts, a))
+			body = []byte(dated(ts, a))
 			req.Header.Set("Content-Type", "application/json")
 		case strings.HasPrefix(a, "@"):
-			body = strings.NewReader(ts.ReadFile(a[1:]))
+			body = []byte(ts.ReadFile(a[1:]))
 			req.Header.Set("Content-Type", "application/yaml")
 		default:
 			req.Header.Set(name, value)
 		}
 	}
 	if body != nil {
-		req.Body = io.NopCloser(body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	if key := ts.Getenv("KEY"); key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
@@ -69,6 +69,7 @@ func callOf(ts *testscript.TestScript, method, path string, rest ...string) (sta
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(resp.Body)
 	ts.Check(err)
+	ts.Check(asTheContractSays(req, body, resp, answer))
 	return resp.StatusCode, answer
 }
 
