@@ -20,6 +20,10 @@ import (
 type Once struct {
 	Key     string // the caller's; no two writes of one caller may have the same
 	Request []byte // the call as it came, and where it came to
+
+	// Recorded asks for the answer to a call that was recorded before, and records nothing: it fails
+	// with ErrNotRecorded if there was none.
+	Recorded bool
 }
 
 // Format prints no field.
@@ -29,6 +33,7 @@ func (*Once) Format(s fmt.State, _ rune) { io.WriteString(s, "[once]") }
 var (
 	ErrKeyReused   = errors.New("the idempotency key stands for another call")
 	ErrInProgress  = errors.New("the call of this idempotency key is still under way")
+	ErrNotRecorded = errors.New("no call was recorded under the idempotency key")
 	ErrAlreadyDone = errors.New("the call of this idempotency key was recorded, and its answer is gone")
 )
 
@@ -150,6 +155,9 @@ func (l *Ledger) once(ctx context.Context, who Caller, of slotFinder, write func
 			p.answer = *a
 		}
 		return p, err
+	}
+	if who.Once.Recorded {
+		return nil, ErrNotRecorded
 	}
 	return write(context.WithValue(ctx, claimKey{}, c))
 }

@@ -331,8 +331,11 @@ func (b *batch) submitLine(l *line, raw []byte) {
 			return
 		}
 		if l.kind != lineWithdrawal && b.x.s.disk.low(b.x.s) {
-			l.refused = lowDisk()
-			return
+			if who.Once == nil {
+				l.refused = lowDisk()
+				return
+			}
+			who.Once.Recorded = true
 		}
 		var err error
 		l.waiting, err = b.x.s.book.Submit(b.ctx, who, l.call)

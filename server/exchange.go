@@ -161,8 +161,11 @@ func (x *exchange) admit(local bool) *problem {
 			return newProblem("not_acceptable", "Accept", "Leave Accept out, or name one of these: %s.", names(rt.offers))
 		}
 	}
-	if p := x.roomFor(); p != nil {
-		return p
+	_, again := r.Header[idempotencyKey]
+	if !again {
+		if p := x.roomFor(); p != nil {
+			return p
+		}
 	}
 	if rt.media != "" {
 		if p := x.mediaType(); p != nil {
@@ -185,6 +188,11 @@ func (x *exchange) admit(local bool) *problem {
 	}
 	if p := x.onceHeader(); p != nil {
 		return p
+	}
+	if again {
+		if p := x.roomFor(); p != nil {
+			return p
+		}
 	}
 	if rt.look {
 		if p := x.accessReason(); p != nil {
@@ -377,7 +385,7 @@ func (x *exchange) refuse(p *problem) {
 	x.status = p.status
 	x.s.metrics.problems.WithLabelValues(p.code).Inc()
 	switch p.code {
-	case "busy", "too_many_batches", "shutting_down", "too_many_requests":
+	case "busy", "too_many_batches", "shutting_down", "too_many_requests", "low_disk":
 		x.expected = true
 	case "unauthorized":
 		x.w.Header().Set("WWW-Authenticate", "Bearer")
@@ -431,6 +439,8 @@ func problemOf(err error) *problem {
 		return refusedBy(refusal)
 	case onceProblem(err) != nil:
 		return onceProblem(err)
+	case errors.Is(err, ledger.ErrNotRecorded):
+		return lowDisk()
 	case errors.Is(err, ledger.ErrUnknownMember):
 		return newProblem("unknown_member", "", "No such member is on record. A consent with `enrol: true` records a new one.")
 	case errors.Is(err, ledger.ErrWithdrawn):

@@ -102,8 +102,14 @@ func (d *diskWatch) low(s *Server) bool {
 // roomFor refuses what writes while the disk is nearly full: a commit that fails
 // for want of room would stop all writing until a restart. What is left is for
 // withdrawals, which destroy, and which nobody may be refused.
+//
+// A call that is sent again is still told what became of it the first time.
 func (x *exchange) roomFor() *problem {
 	if x.rt.writes && !x.rt.despiteLowDisk && x.s.disk.low(x.s) {
+		if x.caller.Once != nil {
+			x.caller.Once.Recorded = true
+			return nil
+		}
 		x.expected = true
 		return lowDisk()
 	}

@@ -122,7 +122,7 @@ func (x *exchange) waitProblem(err error) *problem {
 // durable: unless the ledger says that it was not recorded, nobody knows.
 func waitProblem(err error) *problem {
 	var refusal *consent.Refusal
-	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) || onceProblem(err) != nil ||
+	if !errors.Is(err, ledger.ErrUncertain) && (errors.As(err, &refusal) || onceProblem(err) != nil || errors.Is(err, ledger.ErrNotRecorded) ||
 		errors.Is(err, ledger.ErrUnknownMember) || errors.Is(err, ledger.ErrUnauthorized) || errors.Is(err, ledger.ErrBusy) || errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrClosed)) {
 		return problemOf(err)
 	}
