@@ -25,6 +25,7 @@ const (
 	kindOperatorAdded    = "operator_added"
 	kindOperatorHandover = "operator_handover"
 	kindOperatorEnded    = "operator_ended"
+	kindOperatorInvited  = "operator_invited"
 )
 
 // destructionBody says that keys died, and nothing of whose they were.
@@ -47,6 +48,7 @@ const (
 	causeEvent             = "event"
 	causeDormancy          = "dormancy"
 	causeOperatorEnd       = "operator_end"
+	causeSignInReplaced    = "sign_in_replaced"
 )
 
 func (d destructionBody) encode() ([]byte, error) {

@@ -69,6 +69,8 @@ func (b *operatorBody) apply(o *consent.Operators, kind string, at time.Time) (*
 		next, err = o.WithHandover(consent.Handover{From: of, To: to, At: time.UnixMilli(b.AtMs), RecordedAt: at})
 	case kindOperatorEnded:
 		next, err = o.WithEnd(of, at)
+	case kindOperatorInvited:
+		next, err = o, o.Living(of)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: an operator in the register: %w", ErrCorrupt, err)

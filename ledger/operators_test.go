@@ -216,3 +216,65 @@ func TestNoCallAboutMembersLeadsToAnOperator(t *testing.T) {
 	}
 	verifyAll(t, l)
 }
+
+func TestWhatAnOperatorSignsInWithIsReplacedOnlyByWhoSawItAndIsDestroyedWithItsKey(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	id := addOperator(t, l, "Kim Min-ji", "dpo", false)
+	have := func() string {
+		b, err := l.SignInRecord(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if have() != "" {
+		t.Error("there is something to sign in with from the start")
+	}
+	if _, err := l.InviteOperator(t.Context(), dpo, id, []byte("x")); !errors.Is(err, ErrForbidden) {
+		t.Errorf("the officer invites: %v", err)
+	}
+	if _, err := l.InviteOperator(t.Context(), admin, id, []byte("invitation")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password 1"), true); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password of a thief"), true); !errors.Is(err, ErrSignInChanged) {
+		t.Errorf("an invitation is used twice: %v", err)
+	}
+	if err := l.ChangeSignIn(t.Context(), id, []byte("password 1"), []byte("password 1, step 2"), false); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if have() != "password 1, step 2" {
+			t.Errorf("it is %q", have())
+		}
+		verifyAll(t, l)
+		l = w.reopen(t, l)
+	}
+	destroyed := func() uint64 {
+		r, err := l.VerifyDeep(t.Context(), admin, nil)
+		if err != nil || !r.Intact {
+			t.Fatalf("%+v %v", r, err)
+		}
+		return r.Destroyed
+	}
+	before := destroyed()
+	if before != 1 {
+		t.Errorf("%d entries are destroyed, and one was replaced: the invitation", before)
+	}
+	if _, err := l.EndOperator(t.Context(), admin, id); err != nil {
+		t.Fatal(err)
+	}
+	if n := destroyed(); n != before+2 {
+		t.Errorf("of two entries of what was signed in with %d are destroyed with the operator", n-before)
+	}
+	if _, err := l.SignInRecord(t.Context(), id); !isRefusal(err) {
+		t.Errorf("who has ended has something to sign in with: %v", err)
+	}
+	if err := l.ChangeSignIn(t.Context(), id, nil, []byte("x"), true); !isRefusal(err) {
+		t.Errorf("who has ended gets something to sign in with: %v", err)
+	}
+}

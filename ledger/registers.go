@@ -49,7 +49,7 @@ func (l *Ledger) loadRegisters() error {
 				return fmt.Errorf("%w: a recipient in the register: %w", ErrCorrupt, err)
 			}
 			reg = next
-		case kindOperatorAdded, kindOperatorHandover, kindOperatorEnded:
+		case kindOperatorAdded, kindOperatorHandover, kindOperatorEnded, kindOperatorInvited:
 			next, err := b.Operator.apply(operators, b.Kind, at)
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@ package consent
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,6 +175,31 @@ func (r *Register) PlanOperator(n *NewOperator) (*Plan, error) {
 	return &Plan{
 		Entries: []Draft{{key, Event{Kind: KindOperator, Name: n.Name}}}, Create: []KeyName{key}, MemberKind: OperatorKind,
 	}, nil
+}
+
+// PlanSignIn records what an operator signs in with from now on. With fresh it begins anew: what was
+// there before is destroyed.
+func (r *Register) PlanSignIn(keys []KeyState, record []byte, fresh bool) *Plan {
+	key, newest := KeyName{Class: SignInClass}, 0
+	p := &Plan{}
+	for _, k := range keys {
+		if k.Class != SignInClass {
+			continue
+		}
+		if n, err := strconv.Atoi(k.Reference); err == nil && n > newest {
+			newest = n
+		}
+		if fresh {
+			p.Destroy = append(p.Destroy, k.KeyName)
+		}
+	}
+	if fresh {
+		newest++
+		p.Create = []KeyName{{Class: SignInClass, Reference: strconv.Itoa(newest)}}
+	}
+	key.Reference = strconv.Itoa(newest)
+	p.Entries = []Draft{{key, Event{Kind: KindSignIn, SignIn: record}}}
+	return p
 }
 
 // PlanOperatorEnd destroys what an operator signed in with, and gives the name its end: when the

@@ -224,7 +224,7 @@ func officePlanners(t *testing.T) map[string][]planner {
 }
 
 // plannersWithoutCall plan what the clock does: nobody sends them anything.
-var plannersWithoutCall = []string{"PlanDormancyEnd", "PlanExpiry", "PlanOperatorEnd"}
+var plannersWithoutCall = []string{"PlanDormancyEnd", "PlanExpiry", "PlanOperatorEnd", "PlanSignIn"}
 
 func TestNoMessageHoldsAValueThatACallerGave(t *testing.T) {
 	all := planners(t)

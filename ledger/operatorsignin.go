@@ -1,0 +1,101 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"consentledger/ledger/consent"
+)
+
+// What an operator signs in with is an entry of the operator's, under a key of its own that dies when
+// it is replaced. To the ledger it is bytes: what they mean is the business of whoever checks them.
+
+// ErrSignInChanged says that somebody else was faster: what was checked is no longer what there is.
+var ErrSignInChanged = errors.New("what the operator signs in with has changed meanwhile")
+
+// SignInRecord returns what an operator signs in with, nil if there is nothing.
+func (l *Ledger) SignInRecord(ctx context.Context, id string) (record []byte, err error) {
+	if err := l.operators.Load().Living(id); err != nil {
+		return nil, err
+	}
+	err = l.readOperator(ctx, id, func(m *member, _ time.Time) (err error) {
+		record, err = l.signInOf(m)
+		return err
+	})
+	return record, err
+}
+
+func (l *Ledger) signInOf(m *member) (record []byte, err error) {
+	all, _, err := l.openMember(m.rec)
+	for _, e := range all { // the newest is the last
+		if e.Event.Kind == consent.KindSignIn {
+			record = e.Event.SignIn
+		}
+	}
+	return record, err
+}
+
+// InviteOperator replaces what an operator signs in with by an invitation, and destroys what there
+// was. Who did so is an entry of the register.
+func (l *Ledger) InviteOperator(ctx context.Context, who Caller, id string, record []byte) (Written, error) {
+	if err := mayChangePeople(who); err != nil {
+		return Written{}, err
+	}
+	ref, err := parseOperatorID(id)
+	if err != nil {
+		return Written{}, err
+	}
+	d, err := l.operatorDraft(who, kindOperatorInvited, operatorBody{Operator: ref[:]})
+	if err != nil {
+		return Written{}, err
+	}
+	a, err := l.writeSignIn(ctx, id, nil, record, true, d)
+	if err != nil {
+		return Written{}, err
+	}
+	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt}, nil
+}
+
+// ChangeSignIn records what an operator signs in with from now on, if it still is what the caller
+// checked. With fresh, what there was is destroyed. It returns once that is durable.
+func (l *Ledger) ChangeSignIn(ctx context.Context, id string, have, next []byte, fresh bool) error {
+	_, err := l.writeSignIn(ctx, id, have, next, fresh)
+	return err
+}
+
+func (l *Ledger) writeSignIn(ctx context.Context, id string, have, next []byte, fresh bool, register ...systemDraft) (*Answer, error) {
+	// An operator who ends meanwhile must stay ended.
+	l.regMu.Lock()
+	defer l.regMu.Unlock()
+	if err := l.operators.Load().Living(id); err != nil {
+		return nil, err
+	}
+	path, slot, err := l.operatorSlot(id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.writeSlot(ctx, path, slot, func(m *member, now time.Time) (*submission, error) {
+		if have != nil {
+			is, err := l.signInOf(m)
+			if err != nil {
+				return nil, err
+			}
+			if !bytes.Equal(is, have) {
+				return nil, ErrSignInChanged
+			}
+		}
+		plan := l.register.Load().PlanSignIn(m.states(), next, fresh)
+		s, err := l.build(m, plan, change{cause: causeSignInReplaced}, now)
+		if err != nil {
+			return nil, err
+		}
+		s.system = append(s.system, register...)
+		return s, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.Wait(context.WithoutCancel(ctx))
+}
