@@ -232,19 +232,19 @@ func TestWhatAnOperatorSignsInWithIsReplacedOnlyByWhoSawItAndIsDestroyedWithItsK
 	if have() != "" {
 		t.Error("there is something to sign in with from the start")
 	}
-	if _, err := l.InviteOperator(t.Context(), dpo, id, []byte("x")); !errors.Is(err, ErrForbidden) {
+	if _, _, err := l.InviteOperator(t.Context(), dpo, id, []byte("x"), "t"); !errors.Is(err, ErrForbidden) {
 		t.Errorf("the officer invites: %v", err)
 	}
-	if _, err := l.InviteOperator(t.Context(), admin, id, []byte("invitation")); err != nil {
+	if _, _, err := l.InviteOperator(t.Context(), admin, id, []byte("invitation"), "t"); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password 1"), true); err != nil {
+	if _, err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password 1"), true); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password of a thief"), true); !errors.Is(err, ErrSignInChanged) {
+	if _, err := l.ChangeSignIn(t.Context(), id, []byte("invitation"), []byte("password of a thief"), true); !errors.Is(err, ErrSignInChanged) {
 		t.Errorf("an invitation is used twice: %v", err)
 	}
-	if err := l.ChangeSignIn(t.Context(), id, []byte("password 1"), []byte("password 1, step 2"), false); err != nil {
+	if _, err := l.ChangeSignIn(t.Context(), id, []byte("password 1"), []byte("password 1, step 2"), false); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -274,7 +274,7 @@ func TestWhatAnOperatorSignsInWithIsReplacedOnlyByWhoSawItAndIsDestroyedWithItsK
 	if _, err := l.SignInRecord(t.Context(), id); !isRefusal(err) {
 		t.Errorf("who has ended has something to sign in with: %v", err)
 	}
-	if err := l.ChangeSignIn(t.Context(), id, nil, []byte("x"), true); !isRefusal(err) {
+	if _, err := l.ChangeSignIn(t.Context(), id, nil, []byte("x"), true); !isRefusal(err) {
 		t.Errorf("who has ended gets something to sign in with: %v", err)
 	}
 }

@@ -38,31 +38,50 @@ func (l *Ledger) signInOf(m *member) (record []byte, err error) {
 }
 
 // InviteOperator replaces what an operator signs in with by an invitation, and destroys what there
-// was. Who did so is an entry of the register.
-func (l *Ledger) InviteOperator(ctx context.Context, who Caller, id string, record []byte) (Written, error) {
-	if err := mayChangePeople(who); err != nil {
-		return Written{}, err
+// was. Who did so is an entry of the register. The invitation's token is returned, that of the first
+// call where the call was sent again.
+func (l *Ledger) InviteOperator(ctx context.Context, who Caller, id string, record []byte, token string) (Written, string, error) {
+	if err := who.must(ActRegister); err != nil {
+		return Written{}, "", err
 	}
 	ref, err := parseOperatorID(id)
 	if err != nil {
-		return Written{}, err
+		return Written{}, "", err
 	}
 	d, err := l.operatorDraft(who, kindOperatorInvited, operatorBody{Operator: ref[:]})
 	if err != nil {
-		return Written{}, err
+		return Written{}, "", err
 	}
-	a, err := l.writeSignIn(ctx, id, nil, record, true, d)
+	a, err := l.onceNow(ctx, who, l.slotOfRef(ref), func(ctx context.Context) (*Answer, error) {
+		if c := claimOf(ctx); c != nil {
+			if c.extra, err = encodeBody(madeKey{id, token}); err != nil {
+				return nil, err
+			}
+			defer clear(c.extra)
+		}
+		return l.writeSignIn(ctx, id, nil, record, true, d)
+	})
 	if err != nil {
-		return Written{}, err
+		return Written{}, "", err
 	}
-	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt}, nil
+	if a.Replayed {
+		var made madeKey
+		if err := decodeBody(a.extra, &made); err != nil {
+			return Written{}, "", err
+		}
+		token = made.Token
+	}
+	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt, Replayed: a.Replayed}, token, nil
 }
 
 // ChangeSignIn records what an operator signs in with from now on, if it still is what the caller
 // checked. With fresh, what there was is destroyed. It returns once that is durable.
-func (l *Ledger) ChangeSignIn(ctx context.Context, id string, have, next []byte, fresh bool) error {
-	_, err := l.writeSignIn(ctx, id, have, next, fresh)
-	return err
+func (l *Ledger) ChangeSignIn(ctx context.Context, id string, have, next []byte, fresh bool) (Written, error) {
+	a, err := l.writeSignIn(ctx, id, have, next, fresh)
+	if err != nil {
+		return Written{}, err
+	}
+	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt}, nil
 }
 
 func (l *Ledger) writeSignIn(ctx context.Context, id string, have, next []byte, fresh bool, register ...systemDraft) (*Answer, error) {

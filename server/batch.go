@@ -326,7 +326,7 @@ func (b *batch) submitLine(l *line, raw []byte) {
 			l.refused = newProblem("shutting_down", "", "The connection has ended; nothing of this line was recorded.")
 			return
 		}
-		if !b.x.s.book.Lives(b.x.caller) { // a batch may go on for hours after its key was looked at
+		if !b.x.lives() { // a batch may go on for hours after its key was looked at
 			l.refused = keyIsNeeded()
 			return
 		}

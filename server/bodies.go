@@ -45,6 +45,10 @@ var (
 	shapeNewOperator = shapeOf[api.NewOperator]()
 	shapeHandover    = shapeOf[api.HandoverOf]()
 
+	shapeEnrolment    = shapeOf[api.NewEnrolment]()
+	shapeConfirmation = shapeOf[api.Confirmation]()
+	shapeSignIn       = shapeOf[api.SignIn]()
+
 	shapeControlWithdrawal = shapeOf[api.ControlWithdrawal]()
 
 	shapeConsentLine    = shapeOf[api.ConsentLine]()

@@ -40,6 +40,10 @@ type book interface {
 	AddOperator(ctx context.Context, who ledger.Caller, n *consent.NewOperator) (string, ledger.Written, error)
 	HandOver(ctx context.Context, who ledger.Caller, from, to string, at time.Time) (ledger.Written, error)
 	EndOperator(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
+	InviteOperator(ctx context.Context, who ledger.Caller, id string, record []byte, token string) (ledger.Written, string, error)
+	SignInRecord(ctx context.Context, id string) ([]byte, error)
+	ChangeSignIn(ctx context.Context, id string, have, next []byte, fresh bool) (ledger.Written, error)
+	OperatorCaller(id, from string) (ledger.Caller, error)
 	Authenticate(token, from string) (ledger.Caller, error)
 	AuthenticateCertificate(names []string, from string) (ledger.Caller, error)
 	Lives(who ledger.Caller) bool

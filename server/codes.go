@@ -18,6 +18,12 @@ var codes = map[string]codeKind{
 	"policy_not_allowed": {http.StatusForbidden, "The key is for other policies", "다른 처리방침용 키", 0, "D7"},
 	"role_not_allowed":   {http.StatusForbidden, "The key's role does not allow this", "키의 역할로는 할 수 없음", 0, ""},
 
+	"sign_in_failed":      {http.StatusUnauthorized, "Not signed in", "로그인하지 못함", 0, "D7"},
+	"sign_in_throttled":   {http.StatusTooManyRequests, "Too many tries have failed", "실패한 시도가 너무 많음", 1, "D7"},
+	"invitation_invalid":  {http.StatusForbidden, "The invitation cannot be used", "쓸 수 없는 초대", 0, "D7"},
+	"enrolment_not_begun": {http.StatusConflict, "The enrolment has not begun", "등록을 시작하지 않음", 0, "D7"},
+	"invalid_password":    {http.StatusBadRequest, "The password may not be used", "쓸 수 없는 비밀번호", 0, "D7"},
+
 	"malformed_request": {http.StatusBadRequest, "Not a request that can be read in one way", "한 가지로 읽을 수 없는 요청", 0, ""},
 	"headers_too_large": {http.StatusRequestHeaderFieldsTooLarge, "The headers are too large", "헤더가 너무 큼", 0, ""},
 

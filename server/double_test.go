@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -335,12 +336,17 @@ var bodies = map[string]string{
 	"/v1/keys":                          `{"role":"writer","name":"shop"}`,
 	"/v1/operators":                     `{"name":"Kim Min-ji","role":"dpo","responsible":true}`,
 	"/v1/operators/:id/handover":        `{"to":"` + "opr_" + `aaaaaaaaaaaaaaaaaaaaaaaaaa","at":"2025-01-02T03:04:05Z"}`,
+	"/v1/enrolments":                    `{"operator":"` + operatorInTests + `","invitation":"cl_inv_x"}`,
+	"/v1/enrolments/confirm":            `{"operator":"` + operatorInTests + `","invitation":"cl_inv_x","password":"` + passwordInTests + `","code":"123456"}`,
+	"/v1/sessions":                      `{"operator":"` + operatorInTests + `","password":"` + passwordInTests + `","recovery_code":"aaaa-bbbb-cccc-dddd"}`,
 	"/v1/batch":                         `{"type":"withdrawal","member_id":"` + memberInTests + `","scope":"membership"}` + "\n",
 }
 
 func newDouble(t testing.TB, d *double) *Server {
 	t.Helper()
-	return newServer(d, Options{})
+	s := newServer(d, Options{})
+	s.people.show(operatorInTests, shownSecret, time.Now())
+	return s
 }
 
 // pathOf fills in a route's parameters.
@@ -352,7 +358,7 @@ func pathOf(label string) string {
 func request(rt route, role ledger.Role) *http.Request {
 	var body io.Reader
 	if rt.media != "" {
-		body = strings.NewReader(bodies[rt.label])
+		body = strings.NewReader(cmp.Or(signInBody(rt.label), bodies[rt.label]))
 	}
 	r := httptest.NewRequest(rt.method, pathOf(rt.label), body)
 	if rt.media != "" {

@@ -38,18 +38,19 @@ type route struct {
 
 // An exchange is one request and its answer. It is reused: nothing may hold on to it.
 type exchange struct {
-	s      *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	rt     *route
-	params httprouter.Params
-	caller ledger.Caller
-	look   ledger.Look
-	ground string
-	offer  []string // of rt.offers, as the header that the answer has
-	id     string   // request id
-	body   []byte   // the whole of it, except of streams
-	out    []byte   // for the answer
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	rt      *route
+	params  httprouter.Params
+	caller  ledger.Caller
+	session string // the token of the caller's session; empty: a key
+	look    ledger.Look
+	ground  string
+	offer   []string // of rt.offers, as the header that the answer has
+	id      string   // request id
+	body    []byte   // the whole of it, except of streams
+	out     []byte   // for the answer
 	tracked
 }
 
@@ -176,7 +177,7 @@ func (x *exchange) admit(local bool) *problem {
 				return p
 			}
 			// The body may have taken its time, and the key may have been revoked in it.
-			if !rt.public && !x.s.book.Lives(x.caller) {
+			if !rt.public && !x.lives() {
 				return keyIsNeeded()
 			}
 		}
@@ -221,7 +222,10 @@ func (x *exchange) authenticate() *problem {
 	if len(values) == 1 {
 		scheme, token, ok := strings.Cut(values[0], " ")
 		if ok && strings.EqualFold(scheme, "Bearer") {
-			who, err := x.s.book.Authenticate(strings.TrimLeft(token, " "), withoutPort(x.r.RemoteAddr))
+			if token = strings.TrimLeft(token, " "); isSession(token) {
+				return x.authenticateSession(token)
+			}
+			who, err := x.s.book.Authenticate(token, withoutPort(x.r.RemoteAddr))
 			if err == nil {
 				x.caller = who
 				return nil

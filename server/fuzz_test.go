@@ -116,7 +116,7 @@ func TestEveryBodyThatIsFuzzedIsTakenAsItStandsInThePage(t *testing.T) {
 		}
 		n++
 		d := &double{}
-		if !judge(t, d, do(newServer(d, Options{}).Handler(), request(rt, roleFor(rt.method+" "+rt.label)))) || !strictly([]byte(bodies[rt.label])) {
+		if !judge(t, d, do(newDouble(t, d).Handler(), request(rt, roleFor(rt.method+" "+rt.label)))) || !strictly([]byte(bodies[rt.label])) {
 			t.Errorf("%s does not take its own body: what is fuzzed ends at the door", rt.label)
 		}
 	}

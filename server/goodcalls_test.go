@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"consentledger/ledger"
 	"consentledger/server/api"
@@ -147,6 +148,17 @@ func (s *shop) good(rt route) goodCall {
 	case "POST /v1/operators/:id/handover":
 		c.path = "/v1/operators/" + s.responsible() + "/handover"
 		c.body = `{"to":"` + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/operators", operatorBody), "id") + `","at":"2025-03-01T12:00:00Z"}`
+	case "POST /v1/operators/:id/invitations":
+		c.path = "/v1/operators/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/operators", operatorBody), "id") + "/invitations"
+	case "POST /v1/enrolments":
+		operator, invitation := s.invited()
+		c.body = `{"operator":"` + operator + `","invitation":"` + invitation + `"}`
+	case "POST /v1/enrolments/confirm":
+		operator, invitation := s.invited()
+		c.body = confirmation(operator, invitation, s.secret(operator, invitation), time.Now())
+	case "POST /v1/sessions":
+		operator, recovery := s.enrolled(operatorBody)
+		c.body = `{"operator":"` + operator + `","password":"` + passwordInTests + `","recovery_code":"` + recovery[0] + `"}`
 	case "POST /v1/requests":
 		c.body = strings.ReplaceAll(c.body, "2025-01-02", "2025-03-01")
 	}

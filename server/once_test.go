@@ -79,6 +79,7 @@ func TestEveryWriteThatIsSentAgainIsAnsweredWithTheSameBytes(t *testing.T) {
 	giver := valueOf(t, post(a, "/v1/operators", "/v1/operators", `{"name":"Kim","role":"dpo","responsible":true}`), "id")
 	taker := valueOf(t, post(a, "/v1/operators", "/v1/operators", `{"name":"Lee","role":"dpo","responsible":false}`), "id")
 	post(a, "/v1/operators/:id/handover", "/v1/operators/"+giver+"/handover", `{"to":"`+taker+`","at":"2025-03-01T12:00:00Z"}`)
+	post(a, "/v1/operators/:id/invitations", "/v1/operators/"+taker+"/invitations", "")
 
 	// Each of these is shown elsewhere: a batch by its lines, a policy by its ledger test, a return from
 	// dormancy by its being nothing but a write of a member.

@@ -280,6 +280,9 @@ var bodyTypes = func() map[string]reflect.Type {
 		api.NewKey{},
 		api.NewOperator{},
 		api.HandoverOf{},
+		api.NewEnrolment{},
+		api.Confirmation{},
+		api.SignIn{},
 	} {
 		out[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

@@ -64,6 +64,8 @@ func postHandover(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.s.sessions.endOf(x.params[0].Value)
+	x.s.sessions.endOf(in.To)
 	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.Recorded{Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC()})
 }
@@ -73,5 +75,6 @@ func deleteOperator(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
+	x.s.sessions.endOf(x.params[0].Value)
 	return x.answerJSON(http.StatusOK, api.Recorded{Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC()})
 }

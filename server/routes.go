@@ -59,6 +59,11 @@ func (s *Server) routes() []route {
 		{method: "GET", label: "/v1/operators", action: ledger.ActPeople, handle: getOperators},
 		{method: "POST", label: "/v1/operators", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postOperator},
 		{method: "POST", label: "/v1/operators/:id/handover", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postHandover},
+		{method: "POST", label: "/v1/operators/:id/invitations", action: ledger.ActRegister, writes: true, handle: postInvitation},
+		{method: "POST", label: "/v1/enrolments", public: true, media: mediaJSON, handle: postEnrolment},
+		{method: "POST", label: "/v1/enrolments/confirm", public: true, media: mediaJSON, handle: postConfirmation},
+		{method: "POST", label: "/v1/sessions", public: true, media: mediaJSON, handle: postSession},
+		{method: "DELETE", label: "/v1/sessions", action: ledger.ActLog, handle: deleteSession},
 		{method: "DELETE", label: "/v1/operators/:id", action: ledger.ActRegister, writes: true, handle: deleteOperator},
 
 		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},

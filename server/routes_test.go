@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"consentledger/ledger"
 )
@@ -17,49 +18,54 @@ var roles = []ledger.Role{"", ledger.RoleWriter, ledger.RoleReader, ledger.RoleD
 // matrix says who may make which call, from the contract's list of roles: the
 // letters of writer, reader, dpo, auditor and admin (m), or everybody.
 var matrix = map[string]string{
-	"POST /v1/consents":                 "wd",
-	"POST /v1/withdrawals":              "wd",
-	"POST /v1/corrections":              "wd",
-	"POST /v1/corrections/:id/outcome":  "wd",
-	"POST /v1/disclosures":              "wd",
-	"POST /v1/batch":                    "wd",
-	"POST /v1/decisions":                "wrd",
-	"POST /v1/lookups":                  "wrd",
-	"GET /v1/members/:ref":              "rd",
-	"GET /v1/members/:ref/history":      "rd",
-	"GET /v1/members/:ref/export":       "rd",
-	"GET /v1/members/:ref/kept":         "d",
-	"POST /v1/members/:ref/holds":       "d",
-	"DELETE /v1/members/:ref/holds/:id": "d",
-	"POST /v1/events":                   "wd",
-	"POST /v1/activity":                 "wd",
-	"POST /v1/reactivations":            "wd",
-	"POST /v1/signals":                  "wd",
-	"GET /v1/notices":                   "d",
-	"GET /v1/disclosures":               "d",
-	"POST /v1/notices":                  "d",
-	"POST /v1/requests":                 "d",
-	"POST /v1/requests/:id/outcome":     "d",
-	"GET /v1/due":                       "d",
-	"POST /v1/breaches/query":           "d",
-	"GET /v1/processing-register":       "wrdam",
-	"GET /v1/recipients":                "everybody",
-	"POST /v1/recipients":               "m",
-	"GET /v1/entries/:index":            "wrdam",
-	"GET /v1/policies":                  "everybody",
-	"POST /v1/policies":                 "m",
-	"GET /v1/keys":                      "m",
-	"POST /v1/keys":                     "m",
-	"DELETE /v1/keys/:id":               "m",
-	"GET /v1/operators":                 "dam",
-	"POST /v1/operators":                "m",
-	"POST /v1/operators/:id/handover":   "m",
-	"DELETE /v1/operators/:id":          "m",
-	"GET /checkpoint":                   "everybody",
-	"GET /metrics":                      "wrdam",
-	"GET /openapi.yaml":                 "everybody",
-	"GET /livez":                        "everybody",
-	"GET /readyz":                       "everybody",
+	"POST /v1/consents":                  "wd",
+	"POST /v1/withdrawals":               "wd",
+	"POST /v1/corrections":               "wd",
+	"POST /v1/corrections/:id/outcome":   "wd",
+	"POST /v1/disclosures":               "wd",
+	"POST /v1/batch":                     "wd",
+	"POST /v1/decisions":                 "wrd",
+	"POST /v1/lookups":                   "wrd",
+	"GET /v1/members/:ref":               "rd",
+	"GET /v1/members/:ref/history":       "rd",
+	"GET /v1/members/:ref/export":        "rd",
+	"GET /v1/members/:ref/kept":          "d",
+	"POST /v1/members/:ref/holds":        "d",
+	"DELETE /v1/members/:ref/holds/:id":  "d",
+	"POST /v1/events":                    "wd",
+	"POST /v1/activity":                  "wd",
+	"POST /v1/reactivations":             "wd",
+	"POST /v1/signals":                   "wd",
+	"GET /v1/notices":                    "d",
+	"GET /v1/disclosures":                "d",
+	"POST /v1/notices":                   "d",
+	"POST /v1/requests":                  "d",
+	"POST /v1/requests/:id/outcome":      "d",
+	"GET /v1/due":                        "d",
+	"POST /v1/breaches/query":            "d",
+	"GET /v1/processing-register":        "wrdam",
+	"GET /v1/recipients":                 "everybody",
+	"POST /v1/recipients":                "m",
+	"GET /v1/entries/:index":             "wrdam",
+	"GET /v1/policies":                   "everybody",
+	"POST /v1/policies":                  "m",
+	"GET /v1/keys":                       "m",
+	"POST /v1/keys":                      "m",
+	"DELETE /v1/keys/:id":                "m",
+	"GET /v1/operators":                  "dam",
+	"POST /v1/operators":                 "m",
+	"POST /v1/operators/:id/handover":    "m",
+	"DELETE /v1/operators/:id":           "m",
+	"POST /v1/operators/:id/invitations": "m",
+	"POST /v1/enrolments":                "everybody",
+	"POST /v1/enrolments/confirm":        "everybody",
+	"POST /v1/sessions":                  "everybody",
+	"DELETE /v1/sessions":                "wrdam",
+	"GET /checkpoint":                    "everybody",
+	"GET /metrics":                       "wrdam",
+	"GET /openapi.yaml":                  "everybody",
+	"GET /livez":                         "everybody",
+	"GET /readyz":                        "everybody",
 }
 
 var letters = map[ledger.Role]string{ledger.RoleWriter: "w", ledger.RoleReader: "r", ledger.RoleDPO: "d", ledger.RoleAuditor: "a", ledger.RoleAdmin: "m"}
@@ -116,6 +122,7 @@ func TestTheAPIIsDocumentedCallByCall(t *testing.T) {
 func TestTheControlSocketMayMakeEveryCall(t *testing.T) {
 	s := newDouble(t, &double{size: 3})
 	for _, rt := range append(s.routes(), s.controlRoutes()...) {
+		s.people.show(operatorInTests, shownSecret, time.Now())
 		w := do(s.ControlHandler(), request(rt, ""))
 		if w.Code < 200 || w.Code > 299 {
 			t.Errorf("%s %s: %d %s", rt.method, rt.label, w.Code, w.Body)

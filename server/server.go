@@ -95,6 +95,9 @@ type Server struct {
 	handler http.Handler
 	control http.Handler
 
+	sessions sessions
+	people   *people
+
 	batches  chan struct{} // a token for each batch under way
 	lines    *semaphore.Weighted
 	limits   limits
@@ -138,7 +141,8 @@ func newServer(b book, o Options) *Server {
 func starting(o Options) *Server {
 	o.defaults()
 	s := &Server{
-		o: o, log: o.Log, now: o.Now,
+		people: newPeople(),
+		o:      o, log: o.Log, now: o.Now,
 		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
 	s.limits.init(o.RateLimit)

@@ -29,6 +29,7 @@ type commands struct {
 	Recipient recipientCmd `cmd:"" help:"The register of recipients."`
 	Key       keyCmd       `cmd:"" help:"The register of API keys."`
 	Operator  operatorCmd  `cmd:"" help:"The register of the people who work with the ledger."`
+	SignIn    signInCmd    `cmd:"" name:"sign-in" help:"Sign in at a server, as a person."`
 	Export    exportCmd    `cmd:"" help:"Print everything that is held of a member."`
 	Withdraw  withdrawCmd  `cmd:"" help:"Withdraw purposes, or the whole membership, for a member."`
 	Import    importCmd    `cmd:"" help:"Record the calls of a file, a line each."`

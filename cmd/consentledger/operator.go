@@ -18,6 +18,7 @@ type operatorCmd struct {
 	Add      operatorAddCmd      `cmd:"" help:"Add a person; the name is read from stdin."`
 	List     operatorListCmd     `cmd:"" help:"List the people, and who handed over to whom."`
 	Handover operatorHandoverCmd `cmd:"" help:"Record that the responsibility for customer information passed on."`
+	Invite   operatorInviteCmd   `cmd:"" help:"Make an invitation to sign in; it is shown this once, and ends what the person signed in with before."`
 	End      operatorEndCmd      `cmd:"" help:"End a person's right to anything, at once and for good."`
 }
 
@@ -154,5 +155,26 @@ func (c *operatorEndCmd) Run(ctx context.Context, t *terminal) error {
 		return printJSON(t.out, a)
 	}
 	fmt.Fprintf(t.out, "%s has ended since %s\n", c.ID, a.RecordedAt.Format(time.RFC3339))
+	return nil
+}
+
+type operatorInviteCmd struct {
+	place
+	ID   operatorID `arg:"" help:"The person's id, opr_…."`
+	JSON bool       `name:"json" help:"Print one JSON object."`
+}
+
+func (c *operatorInviteCmd) Run(ctx context.Context, t *terminal) error {
+	var a api.Invitation
+	err := c.withControl(ctx, func(s *control) error {
+		return s.call(ctx, http.MethodPost, "/v1/operators/"+string(c.ID)+"/invitations", nil, &a)
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(t.out, a)
+	}
+	fmt.Fprintf(t.out, "operator    %s\ninvitation  %s  (shown this once)\nuntil       %s\n", a.Operator, a.Invitation, a.ExpiresAt.Format(time.RFC3339))
 	return nil
 }

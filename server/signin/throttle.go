@@ -50,6 +50,12 @@ func source(from string) string {
 	return "source/" + p.String()
 }
 
+// accountKey has a bound: what is sent for an account may be anything, and is not to fill the memory.
+func accountKey(account string) string {
+	const most = 64
+	return "account/" + account[:min(len(account), most)]
+}
+
 // wait is for how long a key still waits.
 func (t *Throttle) wait(key string, free int, most time.Duration, now time.Time) time.Duration {
 	f := t.failing[key]
@@ -68,7 +74,7 @@ func (t *Throttle) wait(key string, free int, most time.Duration, now time.Time)
 func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	src, acc := source(from), "account/"+account
+	src, acc := source(from), accountKey(account)
 	wait = t.wait(src, sourceFree, sourceMost, now)
 	if seen, ok := t.known[account+" "+src]; !recovery && (!ok || now.Sub(seen) >= knownFor) {
 		wait = max(wait, t.wait(acc, accountFree, accountMost, now))
@@ -117,7 +123,7 @@ func (t *Throttle) Succeeded(account, from string, now time.Time) {
 	src := source(from)
 	t.known[account+" "+src] = now
 	delete(t.failing, src)
-	if f := t.failing["account/"+account]; f != nil && f.n > 0 {
+	if f := t.failing[accountKey(account)]; f != nil && f.n > 0 {
 		f.n--
 	}
 }
