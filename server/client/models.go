@@ -385,6 +385,30 @@ func (e RequestOutcomeOutcome) Valid() bool {
 	}
 }
 
+// Defines values for SessionRole.
+const (
+	SessionRoleAdmin   SessionRole = "admin"
+	SessionRoleAuditor SessionRole = "auditor"
+	SessionRoleDPO     SessionRole = "dpo"
+	SessionRoleReader  SessionRole = "reader"
+)
+
+// Valid indicates whether the value is a known member of the SessionRole enum.
+func (e SessionRole) Valid() bool {
+	switch e {
+	case SessionRoleAdmin:
+		return true
+	case SessionRoleAuditor:
+		return true
+	case SessionRoleDPO:
+		return true
+	case SessionRoleReader:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignalSignal.
 const (
 	SignalSignalGpc SignalSignal = "gpc"
@@ -452,6 +476,14 @@ type ChangeView struct {
 	Item string `json:"item"`
 	New  string `json:"new,omitempty,omitzero"`
 	Old  string `json:"old,omitempty,omitzero"`
+}
+
+// Confirmation Confirmation is the body of POST /v1/enrolments/confirm.
+type Confirmation struct {
+	Code       string `json:"code"`
+	Invitation string `json:"invitation"`
+	Operator   string `json:"operator"`
+	Password   string `json:"password"`
 }
 
 // Consent Consent is the body of POST /v1/consents.
@@ -638,6 +670,20 @@ type DueList struct {
 
 	// More there is more than was looked through
 	More bool `json:"more,omitempty,omitzero"`
+}
+
+// Enrolled Enrolled answers POST /v1/enrolments/confirm with 201. The codes are shown this once.
+type Enrolled struct {
+	Entries       []Entry   `json:"entries"`
+	Operator      string    `json:"operator"`
+	RecordedAt    time.Time `json:"recorded_at"`
+	RecoveryCodes []string  `json:"recovery_codes"`
+}
+
+// Enrolment Enrolment answers POST /v1/enrolments with 201: what goes into an authenticator app.
+type Enrolment struct {
+	Secret string `json:"secret"`
+	URI    string `json:"uri"`
 }
 
 // Entry Entry names one entry that a call wrote.
@@ -1113,6 +1159,15 @@ type Holder struct {
 	Recipient string   `json:"recipient"`
 }
 
+// Invitation Invitation answers POST /v1/operators/{id}/invitations with 201. It is shown this once.
+type Invitation struct {
+	Entries    []Entry   `json:"entries"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	Invitation string    `json:"invitation"`
+	Operator   string    `json:"operator"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
 // Kept Kept is what outlives a withdrawal, one row a class.
 type Kept struct {
 	Basis string `json:"basis"`
@@ -1207,6 +1262,12 @@ type MemberView struct {
 	Signals        []SignalView    `json:"signals"`
 	State          string          `json:"state"`
 	SuspendedItems []SuspendedView `json:"suspended_items"`
+}
+
+// NewEnrolment NewEnrolment is the body of POST /v1/enrolments: an invited person begins.
+type NewEnrolment struct {
+	Invitation string `json:"invitation"`
+	Operator   string `json:"operator"`
 }
 
 // NewKey NewKey is the body of POST /v1/keys.
@@ -1590,6 +1651,28 @@ type RevokedKey struct {
 	RecordedAt time.Time `json:"recorded_at"`
 }
 
+// Session Session answers POST /v1/sessions with 201. The token is shown this once.
+type Session struct {
+	Entries     []Entry     `json:"entries"`
+	ExpiresAt   time.Time   `json:"expires_at"`
+	IdleSeconds int         `json:"idle_seconds"`
+	Operator    string      `json:"operator"`
+	RecordedAt  time.Time   `json:"recorded_at"`
+	Role        SessionRole `json:"role"`
+	Session     string      `json:"session"`
+}
+
+// SessionRole defines model for Session.Role.
+type SessionRole string
+
+// SignIn SignIn is the body of POST /v1/sessions.
+type SignIn struct {
+	Code         string `json:"code,omitempty,omitzero"`
+	Operator     string `json:"operator"`
+	Password     string `json:"password"`
+	RecoveryCode string `json:"recovery_code,omitempty,omitzero"`
+}
+
 // Signal Signal is the body of POST /v1/signals: what a browser said by itself.
 type Signal struct {
 	MemberID   string    `json:"member_id"`
@@ -1609,6 +1692,11 @@ type SignalView struct {
 	RecordedAt time.Time `json:"recorded_at"`
 	Signal     string    `json:"signal"`
 	Value      bool      `json:"value"`
+}
+
+// SignedOut SignedOut answers DELETE /v1/sessions with 200.
+type SignedOut struct {
+	SignedOut bool `json:"signed_out"`
 }
 
 // SuspendedView A SuspendedView is an item under correction.
