@@ -59,7 +59,7 @@ func (l *Ledger) InviteOperator(ctx context.Context, who Caller, id string, reco
 			}
 			defer clear(c.extra)
 		}
-		return l.writeSignIn(ctx, id, nil, record, true, d)
+		return l.writeSignIn(ctx, who.KeyID, id, nil, record, true, d)
 	})
 	if err != nil {
 		return Written{}, "", err
@@ -77,19 +77,22 @@ func (l *Ledger) InviteOperator(ctx context.Context, who Caller, id string, reco
 // ChangeSignIn records what an operator signs in with from now on, if it still is what the caller
 // checked. With fresh, what there was is destroyed. It returns once that is durable.
 func (l *Ledger) ChangeSignIn(ctx context.Context, id string, have, next []byte, fresh bool) (Written, error) {
-	a, err := l.writeSignIn(ctx, id, have, next, fresh)
+	a, err := l.writeSignIn(ctx, id, id, have, next, fresh)
 	if err != nil {
 		return Written{}, err
 	}
 	return Written{Entries: a.Entries, RecordedAt: a.RecordedAt}, nil
 }
 
-func (l *Ledger) writeSignIn(ctx context.Context, id string, have, next []byte, fresh bool, register ...systemDraft) (*Answer, error) {
+func (l *Ledger) writeSignIn(ctx context.Context, by, id string, have, next []byte, fresh bool, register ...systemDraft) (*Answer, error) {
 	// An operator who ends meanwhile must stay ended.
 	l.regMu.Lock()
 	defer l.regMu.Unlock()
 	if err := l.operators.Load().Living(id); err != nil {
 		return nil, err
+	}
+	if l.revoked(by) {
+		return nil, ErrUnauthorized
 	}
 	path, slot, err := l.operatorSlot(id)
 	if err != nil {
