@@ -39,7 +39,11 @@ func (x *exchange) denied(code string) {
 	}
 	args := []any{"request_id", x.id, "route", x.rt.label, "method", x.rt.method, "code", code}
 	if x.caller.KeyID != "" {
-		args = append(args, "key_id", x.caller.KeyID)
+		id := x.caller.KeyID
+		if x.session != "" {
+			id = "a person's session" // a log outlives people; who it was stands in no log
+		}
+		args = append(args, "key_id", id)
 	}
 	if silent > 0 {
 		args = append(args, "left_out", silent)
