@@ -139,6 +139,7 @@ func ordinary(f func(m *member, now time.Time) error) func(m *member, now time.T
 // recordLook queues the record of a look at a membership, living or ended. check, if not nil, can
 // say no before anything is recorded.
 func (l *Ledger) recordLook(ctx context.Context, who Caller, path keyring.IDPath, slot uint64, lk Look, check func(m *member, now time.Time) error) (*Pending, error) {
+	ctx = context.WithValue(ctx, askerKey{}, who.KeyID)
 	return l.writeSlot(ctx, path, slot, func(m *member, now time.Time) (*submission, error) {
 		if check != nil {
 			if err := check(m, now); err != nil {

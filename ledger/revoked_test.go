@@ -92,6 +92,54 @@ func nothingBehindTheEnd(t *testing.T, l *Ledger, w *world, somebody func(round 
 	}
 }
 
+// No record, no answer: a look that is not recorded shows nothing.
+func TestNoLookWithAKeyIsRecordedBehindItsRevocation(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	const members = 16
+	refs := make([]Ref, members)
+	for i := range refs {
+		refs[i] = mustDo(t, l, enrolment(t, fmt.Sprintf("looked-at-%d@shop.example", i), w)).Member
+	}
+	var seen, refused atomic.Int64
+	for round := range 20 {
+		k, token := newKey(t, l, NewAPIKey{Role: RoleReader, Name: fmt.Sprint("reader-", round)})
+		var all sync.WaitGroup
+		for _, ref := range refs {
+			all.Go(func() {
+				for {
+					who, err := l.Authenticate(token, "test")
+					if err == nil {
+						if _, err = l.Member(t.Context(), who, ref, Look{Reason: "because", What: "state"}); err == nil {
+							seen.Add(1)
+							continue
+						}
+						refused.Add(1)
+					}
+					if !errors.Is(err, ErrUnauthorized) {
+						t.Errorf("%v", err)
+					}
+					return
+				}
+			})
+		}
+		time.Sleep(2 * time.Millisecond)
+		if _, err := l.RevokeAPIKey(t.Context(), admin, k.ID); err != nil {
+			t.Fatal(err)
+		}
+		size := l.Size()
+		all.Wait()
+		if got := l.Size(); got != size {
+			t.Errorf("%d looks were recorded after the key had ended", got-size)
+		}
+	}
+	if seen.Load() == 0 || refused.Load() == 0 {
+		t.Errorf("control: %d looks, and %d that had been let in were refused", seen.Load(), refused.Load())
+	}
+	verifyAll(t, l)
+}
+
 func TestAKeyCanEndItselfAndNothingAfterThat(t *testing.T) {
 	w := newWorld(t)
 	l := w.create(t)
