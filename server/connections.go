@@ -77,6 +77,7 @@ func (c *heldConn) CloseWrite() error {
 type unheard struct {
 	asked   atomic.Bool // something came since the last answer
 	handled atomic.Bool // a handler runs, and reads what comes
+	spoilt  atomic.Bool // what comes may be the rest of a body that was not read
 }
 
 var errEnding = &net.OpError{Op: "read", Err: net.ErrClosed}
@@ -115,8 +116,8 @@ func (w *wires) remove(c *wireConn) {
 	delete(w.open, c)
 }
 
-// cutStalled ends, until done, what would hold up a stop after the grace: heads that do not come,
-// and answers of which nothing was taken for as long.
+// cutStalled ends, until done, what would hold up a stop after the grace: heads and the rests
+// of refused bodies that do not come, and answers of which nothing was taken for as long.
 func (w *wires) cutStalled(grace time.Duration, done <-chan struct{}) {
 	for wait := grace; ; wait = grace / 10 {
 		select {
@@ -149,14 +150,15 @@ func heard(r *http.Request) (done func()) {
 	}
 	c.handled.Store(true)
 	c.asked.Store(false)
-	return func() { c.handled.Store(r.ContentLength < 0 || r.ContentLength > consent.MaxPolicyBytes) }
+	c.spoilt.Store(r.ContentLength < 0 || r.ContentLength > consent.MaxPolicyBytes)
+	return func() { c.handled.Store(false) }
 }
 
 // Close lingers while the server stops. It does not block: net/http holds a lock. From then on
 // net/http reads and writes nothing more here.
 func (c *wireConn) Close() error {
 	c.s.wires.remove(c)
-	if !c.s.stopping() || c.handled.Load() {
+	if !c.s.stopping() || c.handled.Load() || c.spoilt.Load() {
 		return c.Conn.Close()
 	}
 	if !c.closing.Swap(true) {

@@ -105,3 +105,24 @@ func TestAStopTellsARequestThatNoHandlerSaw(t *testing.T) {
 		t.Fatal("a call was made that was refused")
 	}
 }
+
+func TestAStopDoesNotWaitForTheRestOfABodyThatWasRefused(t *testing.T) {
+	s := newServer(&double{}, Options{ShutdownWithin: 8 * time.Second})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ln, ended := serve(t, ctx, s)
+	// net/http waits for the rest of it before it writes the answer.
+	conn := dial(t, ln.Addr().String(), "POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer nobody\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+	time.Sleep(100 * time.Millisecond)
+	started := time.Now()
+	stop()
+	if status, b := next(t, bufio.NewReader(conn)); status != 401 {
+		t.Errorf("%d %s", status, b)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(started); took > 6*time.Second {
+		t.Fatalf("it took %v", took)
+	}
+}
