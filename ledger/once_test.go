@@ -235,18 +235,30 @@ func TestAHundredRacingDuplicatesGiveOneEntryAndOneAnswer(t *testing.T) {
 	w := newWorld(t)
 	l := w.create(t)
 	defer func() { l.Close() }()
+	// Whether anybody comes while the first call is under way is the scheduler's to decide.
+	busy := 0
+	for round := 0; round < 20 && busy == 0; round++ {
+		busy = raceDuplicates(t, w, l, fmt.Sprintf("race-%d@shop.example", round))
+	}
+	if busy == 0 {
+		t.Error("nobody came while the call was under way, so nothing was tested")
+	}
+	verifyAll(t, l)
+}
+
+// raceDuplicates sends one call a hundred times at once, and returns how often it was told to come back.
+func raceDuplicates(t *testing.T, w *world, l *Ledger, id string) (busy int) {
 	size := l.Size()
 	const racers = 100
 	answers := make([]*Answer, racers)
 	var all sync.WaitGroup
 	start := make(chan struct{})
-	busy := 0
 	var mu sync.Mutex
 	for i := range racers {
 		all.Go(func() {
 			<-start
 			for {
-				a, err := l.Do(t.Context(), under(writer, "race", "enrolment"), enrolment(t, "race@shop.example", w))
+				a, err := l.Do(t.Context(), under(writer, id, "enrolment"), enrolment(t, id, w))
 				switch {
 				case err == nil:
 					answers[i] = a
@@ -280,10 +292,7 @@ func TestAHundredRacingDuplicatesGiveOneEntryAndOneAnswer(t *testing.T) {
 	if first != 1 || l.Size()-size != uint64(len(answers[0].Entries)) {
 		t.Errorf("%d were answered as the first, and %d entries were written", first, l.Size()-size)
 	}
-	if busy == 0 {
-		t.Error("nobody came while the call was under way, so nothing was tested")
-	}
-	verifyAll(t, l)
+	return busy
 }
 
 // An answer can be had for a day and is then gone; that the call was made is known for a month more,

@@ -47,7 +47,7 @@ func (l *limits) limiter(key string) *rate.Limiter {
 }
 
 // limit takes one request from what the caller's key may make, and says in the headers of
-// draft-ietf-httpapi-ratelimit-headers-10 how many are left.
+// draft-ietf-httpapi-ratelimit-headers how many are left.
 func (x *exchange) limit() *problem {
 	l := &x.s.limits
 	if l.policy == nil {

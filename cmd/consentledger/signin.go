@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"consentledger/server/api"
 )
 
@@ -43,6 +45,14 @@ func (c *signInCmd) Run(ctx context.Context, t *terminal) error {
 	in := bufio.NewScanner(io.LimitReader(os.Stdin, 64<<10))
 	line := func(what string) (string, error) {
 		fmt.Fprintf(t.err, "%s: ", what)
+		if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) { // nothing of it is shown
+			b, err := term.ReadPassword(fd)
+			fmt.Fprintln(t.err)
+			if err == nil && len(b) == 0 {
+				err = fmt.Errorf("write %s, and then a line's end", what)
+			}
+			return string(b), err
+		}
 		if !in.Scan() || in.Text() == "" {
 			return "", fmt.Errorf("write %s to stdin, one line", what)
 		}
