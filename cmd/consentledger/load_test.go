@@ -45,6 +45,12 @@ func (c *goodClient) write(id string) (o outcome) {
 	if err != nil {
 		panic(err)
 	}
+	if c.conn != nil { // what the server has closed meanwhile is not sent on: every HTTP client sees to that
+		_ = c.conn.SetReadDeadline(time.Now().Add(200 * time.Microsecond))
+		if _, err := c.r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.drop()
+		}
+	}
 	if c.conn == nil {
 		if c.conn, err = net.Dial("tcp", c.address); err != nil {
 			return o
@@ -121,7 +127,7 @@ var bad = []struct{ name, first, drip string }{
 	{"a body that does not come", "POST /v1/consents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{", ""},
 	{"a body drop by drop", "POST /v1/consents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{", " "},
 	{"chunks drop by drop", "POST /v1/lookups HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n"},
-	{"answers that are not read", strings.Repeat("GET /v1/policies HTTP/1.1\r\nHost: x\r\n\r\n", 400), ""},
+	{"answers that are not read", strings.Repeat("GET /v1/policies HTTP/1.1\r\nHost: x\r\n\r\n", 60), ""},
 	{"a batch drop by drop", "POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer KEY\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n{\r\n"},
 }
 
