@@ -28,8 +28,8 @@ const (
 // cosignatures of C2SP tlog-cosignature v1.0.1 (timestamped Ed25519, type
 // 0x04), dated by now, and the verifier key that belongs to it, which
 // ParseWitnessKey takes. The name follows the rules of an origin. What it
-// signs must be the text of a checkpoint, without its empty line. It prints as
-// [key].
+// signs must be the text of a checkpoint of any log, without its empty line. It
+// prints as [key].
 func NewCosigner(name string, seed [ed25519.SeedSize]byte, now func() time.Time) (s note.Signer, vkey string, err error) {
 	if _, err := ParseOrigin(name); err != nil {
 		return nil, "", fmt.Errorf("making a witness's signer: %w", err)
@@ -55,7 +55,7 @@ func (c *cosigner) Name() string    { return c.name }
 func (c *cosigner) KeyHash() uint32 { return c.hash }
 
 func (c *cosigner) Sign(msg []byte) ([]byte, error) {
-	if _, err := parseText(string(msg)); err != nil {
+	if _, err := ParseForeignText(string(msg)); err != nil {
 		return nil, fmt.Errorf("cosigning: %w", err)
 	}
 	seconds := c.now().Unix()
@@ -115,7 +115,7 @@ func (v *coverifier) Verify(msg, sig []byte) bool {
 	if len(sig) != cosignatureSize {
 		return false
 	}
-	if _, err := parseText(string(msg)); err != nil {
+	if _, err := ParseForeignText(string(msg)); err != nil {
 		return false // a witness signs checkpoints and nothing else
 	}
 	seconds := binary.BigEndian.Uint64(sig)

@@ -105,9 +105,19 @@ func TestACosignatureVerifiesAsOthersVerifyIt(t *testing.T) {
 
 func TestAWitnessSignsCheckpointsAndNothingElse(t *testing.T) {
 	s, v := testCosigner(t, interopCosignedAt)
-	for _, text := range append(badTexts(), "some text\n", "cosignature/v1\ntime 1\na\n1\n") {
+	root := "\nLvodQLTHdskkq2kQWJ5ltnHVc1jx6YUwA3Yk6tY91Us=\n"
+	for _, text := range []string{
+		"some text\n", "cosignature/v1\ntime 1\na\n1\n", "", "a\n1", "a\n1\n", "a\n1" + root[:len(root)-1], "\n1" + root, "a\n01" + root, "a\n-1" + root, "a\n9223372036854775808" + root,
+		"a\n1" + root + "\n", "a\n1" + root + "extension\n\n", "a\n1" + root[:43] + "t=\n", "a\n1\nAAAA\n", strings.Repeat("a", 256) + "\n1" + root, "\xff\n1" + root,
+	} {
 		if sig, err := s.Sign([]byte(text)); err == nil {
 			t.Errorf("signed %q: %x", text, sig)
+		}
+	}
+	// Other people's logs have names and extension lines that ours do not have.
+	for _, text := range []string{"go.sum database tree\n1" + root, "a+b\n1" + root + "extension\n"} {
+		if sig, err := s.Sign([]byte(text)); err != nil || !v.Verify([]byte(text), sig) {
+			t.Errorf("another's checkpoint: %v", err)
 		}
 	}
 	text := Checkpoint{testOrigin, 1, Hash{1}}.text()
