@@ -54,6 +54,7 @@ func TestTheHouseStandsAsItsPlanSays(t *testing.T) {
 	only("ledger/store")
 	only("ledger/store/bolt", "ledger/store")
 	only("ledger/tagindex")
+	only("server/witness", "crypto/digest", "ledger/chain", "ledger/store")
 	only("ledger", "crypto/digest", "crypto/keyring", "crypto/rootkey", "crypto/seal", "ledger/chain", "ledger/consent", "ledger/store", "ledger/tagindex")
 
 	for pkg, list := range imports {
