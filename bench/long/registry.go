@@ -30,6 +30,7 @@ var checks = []check{
 	{"load", "2,000 connections, half of them slow or dead, for five minutes: good clients' p99, memory, and a SIGTERM that leaves no call in doubt", tests("consentledger/cmd/consentledger", "^(TestGoodClientsAreServedBesideSlowAndDeadOnes|TestEveryKindOfBadConnectionIsOneThatTheServerKeepsForAWhile)$", time.Hour)},
 	{"fuzz", "every fuzz target for ten minutes (-time), and some of what it learnt kept beside the tests", fuzz},
 	{"forks", "400 rounds of two histories that race for a witness's signature: it signs one history", tests("consentledger/server/witness", "^(TestRacingForksGetOneHistorySigned|TestAWitnessWithoutCompareAndSetIsCaught)$", time.Hour)},
+	{"forkkill", "50 rounds of SIGKILL while a witness is told a new history in every request: it signs one", tests("consentledger/cmd/consentledger", "^TestAWitnessThatIsKilledSignsOneHistory$", time.Hour)},
 	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }
 
