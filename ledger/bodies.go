@@ -21,6 +21,7 @@ const (
 	kindRecipient   = "recipient"
 	kindNotice      = "notice"
 	kindAnonymised  = "anonymised_disclosure"
+	kindWitness     = "witness"
 
 	kindOperatorAdded    = "operator_added"
 	kindOperatorHandover = "operator_handover"
@@ -76,6 +77,8 @@ type registerBody struct {
 	UsedDay     int64    `cbor:"14,keyasint,omitempty"` // which day of the Unix epoch it was
 
 	Operator *operatorBody `cbor:"20,keyasint,omitempty"`
+
+	Witness *witnessBody `cbor:"21,keyasint,omitempty"`
 }
 
 var bodyEncoding = func() cbor.EncMode {

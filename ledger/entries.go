@@ -147,7 +147,7 @@ func (l *Ledger) Entry(ctx context.Context, who Caller, index uint64) (EntryProo
 	if err != nil {
 		return EntryProof{}, err
 	}
-	p := EntryProof{Index: index, Entry: raw, LeafHash: chain.LeafHash(raw), Checkpoint: head.note}
+	p := EntryProof{Index: index, Entry: raw, LeafHash: chain.LeafHash(raw), Checkpoint: l.cosignedNote(head)}
 	proof, err := tlog.ProveRecord(int64(head.size), int64(index), chain.TileReader(head.size, l.tile))
 	if err != nil {
 		return EntryProof{}, fmt.Errorf("prove entry %d: %w", index, err)

@@ -87,6 +87,7 @@ type world struct {
 	wrapRoot  func(RootKeeper) RootKeeper
 	cache     int64
 	queue     int
+	ask       func(*Ledger) error
 }
 
 type testClock struct {
@@ -123,7 +124,7 @@ func (w *world) options(s store.Store) Options {
 	if w.wrap != nil {
 		s = w.wrap(s)
 	}
-	o := Options{Dir: w.dir, Store: s, Clock: w.clock.Now, SweepEvery: -1, CacheBytes: w.cache, QueueCalls: w.queue, Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, nil))}
+	o := Options{Dir: w.dir, Store: s, Clock: w.clock.Now, SweepEvery: -1, CacheBytes: w.cache, QueueCalls: w.queue, Ask: w.ask, Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, nil))}
 	if w.rand != nil {
 		o.Rand = w.rand
 	}

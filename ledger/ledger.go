@@ -51,6 +51,7 @@ type Options struct {
 	Log        *slog.Logger                         // absent: nothing is logged
 	CacheBytes int64                                // members in memory; absent: 256 MiB
 	QueueCalls int                                  // calls that may wait for a commit; absent: 8192
+	Ask        func(*Ledger) error                  // absent: nobody is asked. Asks the witnesses, before anything is signed; an error keeps the ledger shut
 	SweepEvery time.Duration                        // how often what is due is destroyed; absent: an hour; negative: only when Sweep is called
 }
 
@@ -106,6 +107,7 @@ type Ledger struct {
 	register  atomic.Pointer[consent.Register]
 	apiKeys   atomic.Pointer[map[string]apiKeyRow]
 	operators atomic.Pointer[consent.Operators]
+	witnesses atomic.Pointer[Witnesses]
 	regMu     sync.Mutex // one change to a register at a time
 	asks      openAsks
 	endings   endings
@@ -131,6 +133,7 @@ type Ledger struct {
 
 	publishMu sync.Mutex
 	published atomic.Pointer[publishedHead]
+	cosigning cosigning
 
 	watcher atomic.Pointer[func(Commit)]
 	sweptAt atomic.Int64 // Unix ms
@@ -223,6 +226,12 @@ func Open(o Options) (_ *Ledger, err error) {
 	if err := l.loadTopics(); err != nil {
 		return nil, err
 	}
+	// Before anything is signed or written: a witness may know that this is an old database.
+	if o.Ask != nil {
+		if err := o.Ask(l); err != nil {
+			return nil, err
+		}
+	}
 	l.start()
 	return l, nil
 }
@@ -284,6 +293,7 @@ func (l *Ledger) checkPublished(tree *chain.Tree) error {
 		return fmt.Errorf("%w: its first %d entries differ from those that were published: put the right database back, and run verify", ErrRollback, cp.Size)
 	}
 	l.published.Store(&publishedHead{size: cp.Size, note: raw})
+	l.cosigning.published(cp.Size, raw)
 	return nil
 }
 

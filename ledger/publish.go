@@ -58,13 +58,15 @@ func (l *Ledger) publish(size uint64) error {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	l.published.Store(&publishedHead{size: cp.Size, note: note, at: l.o.Clock()})
+	l.cosigning.published(cp.Size, note)
 	return nil
 }
 
-// Checkpoint returns the newest published signed tree head, nil while nothing was published.
+// Checkpoint returns the newest published signed tree head, with the cosignatures that it has so far, nil
+// while nothing was published.
 func (l *Ledger) Checkpoint() []byte {
 	if h := l.published.Load(); h != nil {
-		return h.note
+		return l.cosignedNote(h)
 	}
 	return nil
 }

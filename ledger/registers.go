@@ -20,6 +20,7 @@ func (l *Ledger) loadRegisters() error {
 	reg := consent.NewRegister()
 	keys := make(map[string]apiKeyRow)
 	operators := &consent.Operators{}
+	witnesses := &Witnesses{}
 	var parts []byte
 	err := l.eachOwn(topicRegisters, func(index uint64, at time.Time, body []byte) error {
 		var b registerBody
@@ -49,6 +50,15 @@ func (l *Ledger) loadRegisters() error {
 				return fmt.Errorf("%w: a recipient in the register: %w", ErrCorrupt, err)
 			}
 			reg = next
+		case kindWitness:
+			if b.Witness == nil {
+				return fmt.Errorf("%w: entry %d of the registers names no witness", ErrCorrupt, index)
+			}
+			next, err := witnesses.apply(b.Witness, at)
+			if err != nil {
+				return fmt.Errorf("%w: a witness in the register: %w", ErrCorrupt, err)
+			}
+			witnesses = next
 		case kindOperatorAdded, kindOperatorHandover, kindOperatorEnded, kindOperatorInvited:
 			next, err := b.Operator.apply(operators, b.Kind, at)
 			if err != nil {
@@ -76,6 +86,7 @@ func (l *Ledger) loadRegisters() error {
 	l.register.Store(reg)
 	l.apiKeys.Store(&keys)
 	l.operators.Store(operators)
+	l.witnesses.Store(witnesses)
 	return nil
 }
 

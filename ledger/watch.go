@@ -40,6 +40,11 @@ type Stats struct {
 	Places      int       // how many may
 	Overdue     int       // members of whom something is due and not yet destroyed; counted up to MaxOverdue
 	SweptAt     time.Time // when the last sweep ended well; zero if none did since the start
+
+	Witnesses     int    // in the register
+	Required      int    // of them, how many must sign
+	WitnessesAway int    // of them, how many do not answer
+	Cosigned      uint64 // entries that a head covers that as many as must have signed; 0 before the first one
 }
 
 // MaxOverdue bounds how far Stats counts.
@@ -55,6 +60,7 @@ func (l *Ledger) Stats() (Stats, error) {
 	if at := l.sweptAt.Load(); at != 0 {
 		s.SweptAt = time.UnixMilli(at)
 	}
+	l.cosignedStats(&s)
 	due, err := l.keys.DueFrom(l.now().Unix(), 0, MaxOverdue)
 	s.Overdue = len(due)
 	return s, l.damaged(err)

@@ -42,6 +42,8 @@ var (
 	shapeBreachQuery     = shapeOf[api.BreachQuery]()
 	shapeRecipientChange = shapeOf[api.RecipientChange]()
 
+	shapeNewWitness = shapeOf[api.NewWitness]()
+
 	shapeNewOperator = shapeOf[api.NewOperator]()
 	shapeHandover    = shapeOf[api.HandoverOf]()
 

@@ -33,6 +33,10 @@ type book interface {
 	Processing(who ledger.Caller) ([]consent.ProcessingRow, error)
 	AddRecipient(ctx context.Context, who ledger.Caller, c *consent.RecipientChange) (ledger.Written, error)
 	AddPolicy(ctx context.Context, who ledger.Caller, yaml []byte) (*consent.Policy, ledger.Written, error)
+	Witnesses() *ledger.Witnesses
+	WitnessState(id string) ledger.WitnessState
+	ChangeWitnesses(ctx context.Context, who ledger.Caller, c ledger.WitnessChange) (string, ledger.Written, error)
+	RemoveWitness(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)
 	APIKeys(who ledger.Caller) ([]ledger.APIKey, error)
 	CreateAPIKey(ctx context.Context, who ledger.Caller, n ledger.NewAPIKey) (ledger.APIKey, string, ledger.Written, error)
 	RevokeAPIKey(ctx context.Context, who ledger.Caller, id string) (ledger.Written, error)

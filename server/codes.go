@@ -72,6 +72,7 @@ var codes = map[string]codeKind{
 	"ground_not_kept": {http.StatusNotFound, "Nothing is kept on that ground", "그 근거로 보관된 것이 없음", 0, "C3"},
 	"unknown_entry":   {http.StatusNotFound, "No such entry", "그런 기록이 없음", 0, ""},
 	"unknown_key":     {http.StatusNotFound, "No such API key", "그런 API 키가 없음", 0, ""},
+	"unknown_witness": {http.StatusNotFound, "No such witness", "그런 증인이 없음", 0, ""},
 	"unknown_tile":    {http.StatusNotFound, "No such tile", "그런 타일이 없음", 0, ""},
 	"no_checkpoint":   {http.StatusNotFound, "No checkpoint yet", "아직 체크포인트가 없음", 0, ""},
 
@@ -80,6 +81,7 @@ var codes = map[string]codeKind{
 
 	"request_timeout":      {http.StatusRequestTimeout, "The request came too slowly", "요청이 너무 느리게 도착함", 0, ""},
 	"too_many_requests":    {http.StatusTooManyRequests, "Too many requests with this key", "이 키의 요청이 너무 많음", 0, ""},
+	"witnesses_away":       {http.StatusServiceUnavailable, "Too few witnesses have signed", "서명한 증인이 부족함", 5, ""},
 	"busy":                 {http.StatusServiceUnavailable, "Too many writes are waiting", "대기 중인 기록이 너무 많음", 1, ""},
 	"too_many_connections": {http.StatusServiceUnavailable, "Too many connections are open", "열린 연결이 너무 많음", 1, ""},
 	"too_many_batches":     {http.StatusServiceUnavailable, "Too many batches are running", "실행 중인 일괄 처리가 너무 많음", 5, ""},

@@ -239,6 +239,22 @@ func (d *double) AddPolicy(_ context.Context, who ledger.Caller, _ []byte) (*con
 	return &consent.Policy{}, ledger.Written{}, d.reach(who)
 }
 
+func (d *double) Witnesses() *ledger.Witnesses {
+	return &ledger.Witnesses{All: []ledger.Witness{{ID: "wit_1", Name: "witness.example/w1", URL: "https://witness.example", Key: "k", AddedAt: time.Unix(1, 0)}}}
+}
+
+func (d *double) WitnessState(string) ledger.WitnessState {
+	return ledger.WitnessState{Size: 7, SignedAt: time.Unix(2, 0), AwaySince: time.Unix(3, 0)}
+}
+
+func (d *double) ChangeWitnesses(_ context.Context, who ledger.Caller, _ ledger.WitnessChange) (string, ledger.Written, error) {
+	return "wit_1", ledger.Written{}, d.reach(who)
+}
+
+func (d *double) RemoveWitness(_ context.Context, who ledger.Caller, _ string) (ledger.Written, error) {
+	return ledger.Written{}, d.reach(who)
+}
+
 func (d *double) APIKeys(who ledger.Caller) ([]ledger.APIKey, error) {
 	return []ledger.APIKey{{ID: "key_1", Role: ledger.RoleAdmin, RevokedAt: time.Unix(1, 0)}}, d.reach(who)
 }
@@ -334,6 +350,7 @@ var bodies = map[string]string{
 	"/v1/lookups":                       `{"member_id":"` + memberInTests + `"}`,
 	"/v1/policies":                      "policy: haim\n",
 	"/v1/keys":                          `{"role":"writer","name":"shop"}`,
+	"/v1/witnesses":                     `{"url":"https://witness.example","key":"witness.example/w1+df1c0a35+BIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU","required":0}`,
 	"/v1/operators":                     `{"name":"Kim Min-ji","role":"dpo","responsible":true}`,
 	"/v1/operators/:id/handover":        `{"to":"` + "opr_" + `aaaaaaaaaaaaaaaaaaaaaaaaaa","at":"2025-01-02T03:04:05Z"}`,
 	"/v1/enrolments":                    `{"operator":"` + operatorInTests + `","invitation":"cl_inv_x"}`,

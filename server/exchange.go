@@ -457,6 +457,10 @@ func problemOf(err error) *problem {
 		return newProblem("unknown_entry", "", "There is no entry of this index.")
 	case errors.Is(err, ledger.ErrUnknownKey):
 		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
+	case errors.Is(err, ledger.ErrUnknownWitness):
+		return newProblem("unknown_witness", "", "There is no witness of this id; GET /v1/witnesses lists them.")
+	case errors.Is(err, ledger.ErrWitnessesAway):
+		return newProblem("witnesses_away", "", "What was asked for is recorded, and too few witnesses have signed its head so far. Ask again after the time in Retry-After.")
 	case errors.Is(err, ledger.ErrForbidden):
 		return roleNotAllowed()
 	case errors.Is(err, ledger.ErrUnauthorized):

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"consentledger/ledger"
+	"consentledger/ledger/chain"
 	"consentledger/server/api"
 	"consentledger/testdata/policies"
 )
@@ -99,6 +101,26 @@ func roleFor(route string) ledger.Role {
 	return ""
 }
 
+// newWitness is the body of a witness that no other is, for whom there is room.
+func (s *shop) newWitness() string {
+	s.t.Helper()
+	if all := s.ledger.Witnesses().All; len(all) >= 8 {
+		for _, w := range all {
+			if _, err := s.ledger.RemoveWitness(s.t.Context(), ledger.Caller{KeyID: "local", Role: ledger.RoleAdmin, From: "test"}, w.ID); err != nil && !errors.Is(err, ledger.ErrUnknownWitness) {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	n := persons.Add(1)
+	var seed [32]byte
+	seed[0], seed[1], seed[2], seed[3] = 1, byte(n), byte(n>>8), byte(n>>16)
+	_, vkey, err := chain.NewCosigner(fmt.Sprintf("witness.example/w%d", n), seed, time.Now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fmt.Sprintf(`{"url":"https://witness.example/%d","key":"%s"}`, n, vkey)
+}
+
 // good makes what the route's call needs, and the call.
 func (s *shop) good(rt route) goodCall {
 	s.t.Helper()
@@ -124,6 +146,10 @@ func (s *shop) good(rt route) goodCall {
 		c.path = "/v1/keys/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/keys", newKeyBody()), "id")
 	case "POST /v1/keys":
 		c.body = newKeyBody()
+	case "DELETE /v1/witnesses/:id":
+		c.path = "/v1/witnesses/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/witnesses", s.newWitness()), "id")
+	case "POST /v1/witnesses":
+		c.body = s.newWitness()
 	case "GET /v1/members/:ref/kept":
 		s.made(ledger.RoleWriter, "/v1/withdrawals", `{"member_id":"`+id+`","scope":"membership"}`)
 	case "POST /v1/events":

@@ -122,11 +122,15 @@ var inKorean = map[string]string{
 	"Send the index of the first entry.":                                                                             "첫 기록의 번호를 보내십시오.",
 
 	// Of what is not there, and of the state.
-	"No such member is on record. A consent with `enrol: true` records a new one.": "기록된 회원이 아닙니다. `enrol: true`인 동의로 새 회원을 기록할 수 있습니다.",
-	"There is no entry of this index.":                                             "이 번호의 기록이 없습니다.",
-	"There is no API key of this id; GET /v1/keys lists them.":                     "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",
-	"There is no full tile of this level and number.":                              "이 단계와 번호의 완전한 타일이 없습니다.",
-	"No tree head has been published yet; ask again in a second.":                  "아직 공표된 트리 헤드가 없습니다. 1초 뒤에 다시 요청하십시오.",
+	"No such member is on record. A consent with `enrol: true` records a new one.":                                                "기록된 회원이 아닙니다. `enrol: true`인 동의로 새 회원을 기록할 수 있습니다.",
+	"There is no entry of this index.":                                                                                            "이 번호의 기록이 없습니다.",
+	"There is no API key of this id; GET /v1/keys lists them.":                                                                    "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",
+	"There is no witness of this id; GET /v1/witnesses lists them.":                                                               "이 식별자의 증인이 없습니다. GET /v1/witnesses로 목록을 볼 수 있습니다.",
+	"A witness is a URL and a key; send both.":                                                                                    "증인은 URL과 키로 이루어집니다. 둘 다 보내십시오.",
+	"Send a witness, url and key, or required, or all three.":                                                                     "증인의 url과 key, 또는 required, 또는 셋 모두를 보내십시오.",
+	"What was asked for is recorded, and too few witnesses have signed its head so far. Ask again after the time in Retry-After.": "요청한 것은 기록되었으나 그 헤드에 서명한 증인이 아직 부족합니다. Retry-After의 시간이 지난 뒤 다시 요청하십시오.",
+	"There is no full tile of this level and number.":                                                                             "이 단계와 번호의 완전한 타일이 없습니다.",
+	"No tree head has been published yet; ask again in a second.":                                                                 "아직 공표된 트리 헤드가 없습니다. 1초 뒤에 다시 요청하십시오.",
 
 	"The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.":                                         "탈퇴한 회원이며, 보관하는 것은 따로 두었습니다. 개인정보 보호책임자가 보관 근거를 밝히고 GET /v1/members/{ref}/kept로 열람합니다.",
 	"The member is dormant, and what is recorded of them is kept apart. POST /v1/reactivations when they come back; until then the officer reads it with GET /v1/members/{ref}/kept.": "휴면 상태의 회원이며, 기록은 따로 두었습니다. 회원이 돌아오면 POST /v1/reactivations를 보내고, 그 전에는 개인정보 보호책임자가 GET /v1/members/{ref}/kept로 열람합니다.",

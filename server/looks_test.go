@@ -40,6 +40,7 @@ var showNothing = map[string]string{
 	"GET /v1/recipients":          "public",
 	"GET /v1/processing-register": "of the policies",
 	"GET /v1/keys":                "of machines",
+	"GET /v1/witnesses":           "public",
 	"GET /v1/operators":           "of those who look, and not of members",
 	"POST /v1/enrolments":         "of who gets in",
 	"POST /v1/enrolments/confirm": "of who gets in",

@@ -158,11 +158,15 @@ var (
 	descQueueMax    = desc("queue_max_calls", "Calls that may; one more is answered busy.")
 	descOverdue     = desc("sweep_overdue_members", "Members of whom something is due and not yet destroyed; counted up to 1000.")
 	descSwept       = desc("sweep_timestamp_seconds", "When the last sweep ended well; absent if none did since the start.")
+	descWitnesses   = desc("witnesses", "Witnesses in the register.")
+	descAway        = desc("witnesses_away", "Witnesses that do not sign now.")
+	descRequired    = desc("witnesses_required", "Witnesses that must have signed before a receipt is handed out.")
+	descCosigned    = desc("cosigned_entries", "Entries that a head covers which as many witnesses as must have signed; absent without witnesses.")
 	descWritable    = desc("writable", "1 while the ledger takes writes, 0 once a commit has failed or what it read was damaged.")
 )
 
 func (l ledgerStats) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descEntries, descPublished, descPublishedAt, descQueue, descQueueMax, descOverdue, descSwept, descWritable} {
+	for _, d := range []*prometheus.Desc{descEntries, descPublished, descPublishedAt, descQueue, descQueueMax, descOverdue, descSwept, descWritable, descWitnesses, descAway, descRequired, descCosigned} {
 		c <- d
 	}
 }
@@ -179,6 +183,12 @@ func (l ledgerStats) Collect(c chan<- prometheus.Metric) {
 	send(descQueueMax, float64(st.Places))
 	if err == nil { // else it is not known, and its absence says so
 		send(descOverdue, float64(st.Overdue))
+	}
+	send(descWitnesses, float64(st.Witnesses))
+	send(descAway, float64(st.WitnessesAway))
+	send(descRequired, float64(st.Required))
+	if st.Witnesses > 0 {
+		send(descCosigned, float64(st.Cosigned))
 	}
 	if !st.PublishedAt.IsZero() {
 		send(descPublishedAt, float64(st.PublishedAt.UnixMilli())/1000)

@@ -76,6 +76,7 @@ func TestEveryWriteThatIsSentAgainIsAnsweredWithTheSameBytes(t *testing.T) {
 	post(a, "/v1/recipients", "/v1/recipients", `{"policy":"haim","id":"new-vendor","recipient":{"name":"New","business":"IT","kind":"processor","country":"KR","purposes":["membership"],"items":["email"],"from":"2025-06-01"},"announced":"2025-03-02","reason":"a new vendor"}`)
 	post(w, "/v1/withdrawals", "/v1/withdrawals", `{"member_id":"kim","scope":"membership"}`)
 	post(a, "/v1/keys", "/v1/keys", `{"role":"reader","name":"again"}`)
+	post(a, "/v1/witnesses", "/v1/witnesses", bodies["/v1/witnesses"])
 	giver := valueOf(t, post(a, "/v1/operators", "/v1/operators", `{"name":"Kim","role":"dpo","responsible":true}`), "id")
 	taker := valueOf(t, post(a, "/v1/operators", "/v1/operators", `{"name":"Lee","role":"dpo","responsible":false}`), "id")
 	post(a, "/v1/operators/:id/handover", "/v1/operators/"+giver+"/handover", `{"to":"`+taker+`","at":"2025-03-01T12:00:00Z"}`)

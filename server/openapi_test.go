@@ -278,6 +278,7 @@ var bodyTypes = func() map[string]reflect.Type {
 		api.BreachQuery{},
 		api.RecipientChange{},
 		api.NewKey{},
+		api.NewWitness{},
 		api.NewOperator{},
 		api.HandoverOf{},
 		api.NewEnrolment{},

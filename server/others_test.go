@@ -67,6 +67,9 @@ var reaches = map[string]reach{
 	"GET /v1/keys":                       {none: register},
 	"POST /v1/keys":                      {none: register},
 	"DELETE /v1/keys/:id":                {id: "key"},
+	"GET /v1/witnesses":                  {none: register},
+	"POST /v1/witnesses":                 {none: register},
+	"DELETE /v1/witnesses/:id":           {id: "witness"},
 	"GET /v1/operators":                  {none: register},
 	"POST /v1/operators":                 {none: register},
 	"POST /v1/operators/:id/handover":    {id: "operator", body: "to"},
@@ -264,6 +267,7 @@ func TestAThingOfOneMemberIsNotReachedThroughAnother(t *testing.T) {
 	request := textOf(t, s.made(d, "/v1/requests", strings.ReplaceAll(about("/v1/requests", kim), "2025-01-02", "2025-03-01")), "request")
 	operator := textOf(t, s.made(m, "/v1/operators", operatorBody), "id")
 	key := textOf(t, s.made(m, "/v1/keys", bodies["/v1/keys"]), "id")
+	witness := textOf(t, s.made(m, "/v1/witnesses", bodies["/v1/witnesses"]), "id")
 	const at = `"occurred_at":"2025-03-01T12:00:00Z"`
 	order := func(id, of string) string {
 		return `{"type":"delivered","member_id":"` + id + `","reference":"order of ` + of + `",` + at + `}`
@@ -287,6 +291,7 @@ func TestAThingOfOneMemberIsNotReachedThroughAnother(t *testing.T) {
 		{"request", d, "POST", "/v1/requests/" + correction + "/outcome", bodies["/v1/requests/:id/outcome"], 404, "unknown_request"},
 		{"request", d, "POST", "/v1/requests/" + kimRef + "/outcome", bodies["/v1/requests/:id/outcome"], 404, "unknown_request"},
 		{"key", m, "DELETE", "/v1/keys/" + operator, "", 404, "unknown_key"},
+		{"witness", m, "DELETE", "/v1/witnesses/" + key, "", 404, "unknown_witness"},
 		{"operator", m, "DELETE", "/v1/operators/" + key, "", 404, "unknown_operator"},
 		{"operator", m, "DELETE", "/v1/operators/" + kimRef, "", 404, "unknown_operator"},
 		{"operator", m, "DELETE", "/v1/operators/opr_" + strings.TrimPrefix(kimRef, "mbr_"), "", 404, "unknown_operator"},
@@ -319,6 +324,7 @@ func TestAThingOfOneMemberIsNotReachedThroughAnother(t *testing.T) {
 		"reference":  {w, "POST", "/v1/events", order(kim, kim)},
 		"request":    {d, "POST", "/v1/requests/" + request + "/outcome", bodies["/v1/requests/:id/outcome"]},
 		"key":        {m, "DELETE", "/v1/keys/" + key, ""},
+		"witness":    {m, "DELETE", "/v1/witnesses/" + witness, ""},
 		"operator":   {m, "DELETE", "/v1/operators/" + operator, ""},
 		"breach":     {d, "POST", "/v1/breaches/query", `{"from":"2025-02-01T00:00:00Z","to":"2026-04-01T00:00:00Z","members":["` + kimRef + `"]}`},
 	} {

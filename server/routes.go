@@ -56,6 +56,10 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
 		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},
 
+		{method: "GET", label: "/v1/witnesses", public: true, handle: getWitnesses},
+		{method: "POST", label: "/v1/witnesses", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postWitness},
+		{method: "DELETE", label: "/v1/witnesses/:id", action: ledger.ActRegister, writes: true, handle: deleteWitness},
+
 		{method: "GET", label: "/v1/operators", action: ledger.ActPeople, handle: getOperators},
 		{method: "POST", label: "/v1/operators", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postOperator},
 		{method: "POST", label: "/v1/operators/:id/handover", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postHandover},

@@ -54,6 +54,8 @@ var scopes = map[string]scopeReach{
 	"GET /v1/keys":                       toNone,
 	"POST /v1/keys":                      toNone,
 	"DELETE /v1/keys/:id":                toNone,
+	"POST /v1/witnesses":                 toNone,
+	"DELETE /v1/witnesses/:id":           toNone,
 	"GET /v1/operators":                  toNone,
 	"POST /v1/operators":                 toNone,
 	"POST /v1/operators/:id/handover":    toNone,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"consentledger/cmd/consentledger/datadir"
 	"consentledger/server"
 	"consentledger/server/api"
+	"consentledger/server/witness"
 )
 
 // control is the server that runs on a data directory, reached by its control
@@ -63,7 +65,21 @@ func findControl(ctx context.Context, dir string) (*control, error) {
 // withControl calls f with the server that runs on the ledger, or, if none
 // does, with one in this process that only f can reach: the same answers
 // either way.
-func (p place) withControl(ctx context.Context, f func(*control) error) (err error) {
+//
+// Without a server it is this process that asks the witnesses before anything
+// is signed.
+func (p place) withControl(ctx context.Context, f func(*control) error) error {
+	o := p.once()
+	o.Ask = askWitnesses(ctx, slog.New(slog.DiscardHandler), new(*witness.Pusher))
+	return p.withControlOpening(ctx, o, f)
+}
+
+// withControlUnasked is for the register of witnesses: one that is wrong must not keep itself in it.
+func (p place) withControlUnasked(ctx context.Context, f func(*control) error) error {
+	return p.withControlOpening(ctx, p.once(), f)
+}
+
+func (p place) withControlOpening(ctx context.Context, o datadir.Options, f func(*control) error) (err error) {
 	running, err := findControl(ctx, p.Dir)
 	if err != nil {
 		return err
@@ -71,7 +87,7 @@ func (p place) withControl(ctx context.Context, f func(*control) error) (err err
 	if running != nil {
 		return f(running)
 	}
-	l, err := datadir.Open(p.Dir, p.root(), p.once())
+	l, err := datadir.Open(p.Dir, p.root(), o)
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,9 @@ type facts struct {
 	certError   string
 	tlsKey      *fileFact
 
+	witnesses []witnessFact
+	required  int // of them, how many must sign
+
 	dumpable bool // others of the server's user may read its memory
 	cores    bool // it may leave a core file
 }
@@ -138,6 +141,11 @@ type room struct{ free, total uint64 }
 type keyFact struct {
 	id, role          string
 	created, lastUsed time.Time // lastUsed zero: never
+}
+
+type witnessFact struct {
+	id, name  string
+	awaySince time.Time // zero: it signs
 }
 
 const day = 24 * time.Hour
@@ -252,6 +260,7 @@ func examineService(f *facts, add adder) {
 			add(advice, "key_old", "key create with the same name, give the new one to whoever uses it, then key revoke "+k.id, "the %s key %s is %d days old", k.role, k.id, int(f.now.Sub(k.created)/day))
 		}
 	}
+	examineWitnesses(f, add)
 	if f.open != "" {
 		add(danger, "no_tls", "give serve --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS",
 			"%s is reached by other machines, and API keys and personal data cross the network in the clear", f.open)
@@ -264,5 +273,28 @@ func examineService(f *facts, add adder) {
 	}
 	if k := f.tlsKey; k != nil && k.mode&0o077 != 0 {
 		add(danger, "tls_key_open", "chmod go= "+quoted(k.path)+", and have a new certificate made if others could read it", "%s is open to other users (mode %04o)", k.path, k.mode)
+	}
+}
+
+// awayLong is when a witness that is away is not only being restarted.
+const awayLong = time.Hour
+
+func examineWitnesses(f *facts, add adder) {
+	there := len(f.witnesses)
+	for _, w := range f.witnesses {
+		if !w.awaySince.IsZero() && f.now.Sub(w.awaySince) > awayLong {
+			there--
+		}
+	}
+	if there < f.required {
+		add(danger, "witnesses_too_few", "have the witnesses mended, or add others; witness require says how many must sign",
+			"%d of %d witnesses sign and %d must: no receipt is handed out", there, len(f.witnesses), f.required)
+		return
+	}
+	for _, w := range f.witnesses {
+		if !w.awaySince.IsZero() && f.now.Sub(w.awaySince) > awayLong {
+			add(advice, "witness_away", "ask who runs it; the server's log says why it does not sign. If it is gone for good: witness remove "+w.id,
+				"the witness %s has not signed since %s", w.name, w.awaySince.UTC().Format(time.RFC3339))
+		}
 	}
 }

@@ -150,6 +150,18 @@ func (f *facts) lookLedger(ctx context.Context, c *doctorCmd) {
 			}
 			f.keys = append(f.keys, fact)
 		}
+		var signers api.Witnesses
+		if err := s.call(ctx, http.MethodGet, "/v1/witnesses", nil, &signers); err != nil {
+			return err
+		}
+		f.required = int(signers.Required)
+		for _, w := range signers.Witnesses {
+			fact := witnessFact{id: w.ID, name: w.Name}
+			if w.AwaySince != nil {
+				fact.awaySince = *w.AwaySince
+			}
+			f.witnesses = append(f.witnesses, fact)
+		}
 		log := &controlSource{ctx: ctx, c: s}
 		size, err := log.Size()
 		if err != nil || size == 0 {

@@ -33,7 +33,7 @@ type commands struct {
 	Export    exportCmd    `cmd:"" help:"Print everything that is held of a member."`
 	Withdraw  withdrawCmd  `cmd:"" help:"Withdraw purposes, or the whole membership, for a member."`
 	Import    importCmd    `cmd:"" help:"Record the calls of a file, a line each."`
-	Witness   witnessCmd   `cmd:"" help:"Witnesses: be one for other people's logs."`
+	Witness   witnessCmd   `cmd:"" help:"Witnesses: have a ledger's heads signed by some, or be one for other people's logs."`
 	Doctor    doctorCmd    `cmd:"" help:"Say what is unsafe about this installation, and how to mend it."`
 }
 

@@ -21,6 +21,7 @@ import (
 	"consentledger/cmd/consentledger/datadir"
 	"consentledger/ledger"
 	"consentledger/server"
+	"consentledger/server/witness"
 	"consentledger/testdata/policies"
 )
 
@@ -37,6 +38,7 @@ type serveCmd struct {
 	RateLimit      string   `placeholder:"N/S[,BURST]" help:"How many requests one API key may make in S, such as 100/1s or 6000/1m,200 (default: no limit)."`
 
 	limit server.RateLimit
+	push  *witness.Pusher // once the ledger is open
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
@@ -89,7 +91,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	// directory the second should hear that, and not that its port is taken.
 	ln, noAddress := c.listen(ctx)
 	return c.serve(ctx, t, log, ln, tlsConfig, func() (*ledger.Ledger, error) {
-		l, err := datadir.Open(c.Dir, c.root(), c.served(log))
+		l, err := datadir.Open(c.Dir, c.root(), c.served(ctx, log))
 		switch {
 		case err != nil:
 			return nil, err
@@ -138,7 +140,7 @@ func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tls
 	fmt.Fprint(t.out, "            (both keys are shown this once)\n\n")
 	printExample(t.out, g.Policies[0], c.url(ln), made.WriterKey)
 	return c.serve(ctx, t, log, ln, tlsConfig, func() (*ledger.Ledger, error) {
-		return datadir.Open(c.Dir, c.root(), c.served(log))
+		return datadir.Open(c.Dir, c.root(), c.served(ctx, log))
 	})
 }
 
@@ -172,6 +174,7 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, ln 
 	}
 	s.Open(l)
 	g.Go(func() error { return s.ServeControl(ctx, socket) })
+	g.Go(func() error { c.push.Run(ctx); return nil })
 	fmt.Fprintf(t.out, "listening on %s\n", c.url(ln))
 	tell(log, daemon.SdNotifyReady)
 	<-ctx.Done()
@@ -241,8 +244,9 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 }
 
 // served is the options of a ledger that is to be served.
-func (c *serveCmd) served(log *slog.Logger) datadir.Options {
+func (c *serveCmd) served(ctx context.Context, log *slog.Logger) datadir.Options {
 	o := c.options(log)
 	o.CacheBytes = c.CacheBytes
+	o.Ask = askWitnesses(ctx, log, &c.push)
 	return o
 }

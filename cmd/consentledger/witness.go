@@ -23,6 +23,11 @@ import (
 type witnessCmd struct {
 	Init  witnessInitCmd  `cmd:"" help:"Make a witness of other people's logs: its name, its key and its memory."`
 	Serve witnessServeCmd `cmd:"" default:"withargs" help:"Be a witness: sign the heads of logs, each the continuation of the one before (default)."`
+
+	Add     witnessAddCmd     `cmd:"" help:"Have a ledger's heads signed by a witness."`
+	List    witnessListCmd    `cmd:"" help:"List a ledger's witnesses, and what they have signed."`
+	Remove  witnessRemoveCmd  `cmd:"" help:"Take a witness out of a ledger's register."`
+	Require witnessRequireCmd `cmd:"" help:"Say how many witnesses must sign before a receipt is handed out."`
 }
 
 type witnessInitCmd struct {

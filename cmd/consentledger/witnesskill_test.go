@@ -272,7 +272,12 @@ func TestAWitnessThatIsKilledSignsOneHistory(t *testing.T) {
 // startWitness starts the real witness and waits until it listens.
 func startWitness(t *testing.T, state string, logs ...string) (*exec.Cmd, string) {
 	t.Helper()
-	args := []string{"witness", "serve", "--state", state, "--listen", "127.0.0.1:0"}
+	return startWitnessAt(t, "127.0.0.1:0", state, logs...)
+}
+
+func startWitnessAt(t *testing.T, address, state string, logs ...string) (*exec.Cmd, string) {
+	t.Helper()
+	args := []string{"witness", "serve", "--state", state, "--listen", address}
 	for _, l := range logs {
 		args = append(args, "--log", l)
 	}

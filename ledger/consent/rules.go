@@ -126,6 +126,8 @@ var ruleOfCode = map[string]string{
 	"not_responsible": "D6", "operator_ended": "D6", "responsible_taken": "D6", "unknown_operator": "D6", "unknown_operator_to": "D6",
 
 	"invalid_name": "D7", "unknown_role": "D7", "invalid_policies": "D7", "invalid_certificate": "D7",
+	"invalid_witness_key": "D8", "invalid_witness_url": "D8", "too_many_required": "D8", "too_many_witnesses": "D8", "witness_known": "D8", "witness_needed": "D8",
+
 	"certificate_taken": "D7", "key_name_taken": "D7", "too_many_keys": "D7",
 }
 

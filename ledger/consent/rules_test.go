@@ -19,7 +19,6 @@ var rowsWithoutRefusal = map[string]string{
 	"D1": "export",
 	"D2": "receipts",
 	"D4": "a query answers with what is found, or nothing",
-	"D8": "auditors read what is public",
 }
 
 func TestEachCodeOfTheRulesBelongsToARowAndEachRowIsUsed(t *testing.T) {

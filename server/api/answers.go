@@ -305,3 +305,34 @@ type Problem struct {
 	Rule      string `json:"rule,omitempty"`   // of a refusal by the rules: the requirement that it comes from
 	RequestID string `json:"request_id"`
 }
+
+// Witnesses answers GET /v1/witnesses.
+type Witnesses struct {
+	Witnesses []Witness `json:"witnesses"`
+	Required  uint64    `json:"required"` // how many must sign before a receipt is handed out
+}
+
+// Witness is one witness of the register.
+type Witness struct {
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	URL       string     `json:"url"`
+	Key       string     `json:"key"` // its verifier key for cosignatures
+	AddedAt   time.Time  `json:"added_at"`
+	Size      *uint64    `json:"size,omitempty"`       // of the newest head that it has signed since the server's start
+	SignedAt  *time.Time `json:"signed_at,omitempty"`  // when
+	AwaySince *time.Time `json:"away_since,omitempty"` // absent while it answers
+}
+
+// WitnessAnswer answers POST /v1/witnesses with 201.
+type WitnessAnswer struct {
+	ID         string    `json:"id,omitempty"` // of the witness that was added
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// RemovedWitness answers DELETE /v1/witnesses/{id} with 200.
+type RemovedWitness struct {
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}

@@ -183,3 +183,10 @@ type (
 		IdempotencyKey *string `json:"idempotency_key,omitempty"`
 	}
 )
+
+// NewWitness is the body of POST /v1/witnesses: a witness, or how many must sign, or both.
+type NewWitness struct {
+	URL      string  `json:"url,omitempty"`      // where it takes checkpoints; with key
+	Key      string  `json:"key,omitempty"`      // its verifier key for cosignatures; with url
+	Required *uint64 `json:"required,omitempty"` // how many must sign before a receipt is handed out; absent: as it is
+}

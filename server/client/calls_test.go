@@ -235,6 +235,15 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 	if err != nil || !slices.ContainsFunc(keys.Keys, func(k client.Key) bool { return k.ID == key.ID && !k.RevokedAt.IsZero() }) {
 		t.Errorf("the keys: %v", err)
 	}
+	witnessKey := "witness.example/w1+df1c0a35+BIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU"
+	witness, err := a.ChangeWitnesses(ctx, client.NewWitness{URL: "https://witness.example", Key: witnessKey})
+	must("a witness", err)
+	witnesses, err := w.Witnesses(ctx)
+	if err != nil || len(witnesses.Witnesses) != 1 || witnesses.Witnesses[0].Key != witnessKey || witnesses.Witnesses[0].ID != witness.ID {
+		t.Errorf("the witnesses: %+v %v", witnesses, err)
+	}
+	_, err = a.RemoveWitness(ctx, witness.ID)
+	ok("a witness's end", err)
 	first, err := a.AddOperator(ctx, client.NewOperator{Name: "Kim", Role: client.NewOperatorRoleDPO, Responsible: true})
 	must("an operator", err)
 	second, err := a.AddOperator(ctx, client.NewOperator{Name: "Lee", Role: client.NewOperatorRoleDPO})

@@ -1296,6 +1296,18 @@ type NewOperator struct {
 // NewOperatorRole dpo, reader, admin, auditor
 type NewOperatorRole string
 
+// NewWitness NewWitness is the body of POST /v1/witnesses: a witness, or how many must sign, or both.
+type NewWitness struct {
+	// Key its verifier key for cosignatures; with url
+	Key string `json:"key,omitempty,omitzero"`
+
+	// Required how many must sign before a receipt is handed out; absent: as it is
+	Required int64 `json:"required,omitempty,omitzero"`
+
+	// URL where it takes checkpoints; with key
+	URL string `json:"url,omitempty,omitzero"`
+}
+
 // Notice Notice is the body of POST /v1/notices: somebody was told something, or it was tried.
 type Notice struct {
 	Channel string `json:"channel"`
@@ -1596,6 +1608,12 @@ type ReleaseAnswer struct {
 	RecordedAt time.Time `json:"recorded_at"`
 }
 
+// RemovedWitness RemovedWitness answers DELETE /v1/witnesses/{id} with 200.
+type RemovedWitness struct {
+	Entries    []Entry   `json:"entries"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
 // Request Request is the body of POST /v1/requests: a member asks for a right.
 type Request struct {
 	Channel    string    `json:"channel"`
@@ -1736,4 +1754,40 @@ type WithdrawalAnswer struct {
 	Kept       []Kept    `json:"kept"`
 	Notify     []Holder  `json:"notify"`
 	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Witness Witness is one witness of the register.
+type Witness struct {
+	AddedAt time.Time `json:"added_at"`
+
+	// AwaySince absent while it answers
+	AwaySince time.Time `json:"away_since,omitempty,omitzero"`
+	ID        string    `json:"id"`
+
+	// Key its verifier key for cosignatures
+	Key  string `json:"key"`
+	Name string `json:"name"`
+
+	// SignedAt when
+	SignedAt time.Time `json:"signed_at,omitempty,omitzero"`
+
+	// Size of the newest head that it has signed since the server's start
+	Size int64  `json:"size,omitempty,omitzero"`
+	URL  string `json:"url"`
+}
+
+// WitnessAnswer WitnessAnswer answers POST /v1/witnesses with 201.
+type WitnessAnswer struct {
+	Entries []Entry `json:"entries"`
+
+	// ID of the witness that was added
+	ID         string    `json:"id,omitempty,omitzero"`
+	RecordedAt time.Time `json:"recorded_at"`
+}
+
+// Witnesses Witnesses answers GET /v1/witnesses.
+type Witnesses struct {
+	// Required how many must sign before a receipt is handed out
+	Required  int64     `json:"required"`
+	Witnesses []Witness `json:"witnesses"`
 }

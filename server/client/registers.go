@@ -87,3 +87,18 @@ func (c *Client) Ready(ctx context.Context, options ...Option) error {
 	_, err := ask[Health](ctx, c, getting("/readyz"), options)
 	return err
 }
+
+// Witnesses are those who sign the ledger's heads, and how many of them must.
+func (c *Client) Witnesses(ctx context.Context, options ...Option) (*Witnesses, error) {
+	return ask[Witnesses](ctx, c, getting("/v1/witnesses"), options)
+}
+
+// ChangeWitnesses adds a witness, or says how many must sign, or both.
+func (c *Client) ChangeWitnesses(ctx context.Context, body NewWitness, options ...Option) (*WitnessAnswer, error) {
+	return ask[WitnessAnswer](ctx, c, writing("/v1/witnesses", body), options)
+}
+
+// RemoveWitness takes a witness, wit_…, out of the register.
+func (c *Client) RemoveWitness(ctx context.Context, witness string, options ...Option) (*RemovedWitness, error) {
+	return ask[RemovedWitness](ctx, c, deleting("/v1/witnesses/%s", witness), options)
+}

@@ -42,6 +42,7 @@ type Options struct {
 	// once when the ledger is opened; negative: never, for a command that does
 	// one thing and ends.
 	SweepEvery time.Duration
+	Ask        func(*ledger.Ledger) error // asks the witnesses, before anything is signed
 	// CacheBytes bounds the members in memory; absent: the ledger's default.
 	CacheBytes int64
 }
@@ -157,7 +158,7 @@ func boltMaps() map[store.Map]bolt.MapOptions {
 }
 
 func options(dir string, s store.Store, keeper ledger.RootKeeper, o Options) ledger.Options {
-	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, After: o.After, SweepEvery: o.SweepEvery, CacheBytes: o.CacheBytes}
+	return ledger.Options{Dir: dir, Store: s, Root: keeper, Log: o.Log, Clock: o.Clock, After: o.After, SweepEvery: o.SweepEvery, Ask: o.Ask, CacheBytes: o.CacheBytes}
 }
 
 // writable makes sure that files can be made in dir, which a ledger needs for
