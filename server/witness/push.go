@@ -51,7 +51,8 @@ type PushOptions struct {
 }
 
 // A Pusher brings a log's heads to its witnesses. All are asked about one head
-// at a time, so that their signatures stand on the same.
+// at a time, so that their signatures stand on the same. Nobody waits for one
+// that did not sign the last time.
 type Pusher struct {
 	src    Source
 	o      PushOptions
@@ -60,6 +61,10 @@ type Pusher struct {
 
 	mu    sync.Mutex
 	peers map[string]*peerState // by key and URL
+	found error                 // by one that nobody waits for
+
+	apart sync.WaitGroup // those that nobody waits for
+	again chan struct{}  // one of them has ended
 }
 
 type peerState struct {
@@ -68,6 +73,7 @@ type peerState struct {
 	fails  int
 	next   time.Time // not before
 	logged bool      // that it is away
+	busy   bool      // it is being asked, and nobody waits
 }
 
 // NewPusher makes the pusher of a log. It asks nobody yet.
@@ -85,7 +91,7 @@ func NewPusher(src Source, o PushOptions) *Pusher {
 		o.Now = time.Now
 	}
 	return &Pusher{
-		src: src, o: o, first: time.Second, peers: map[string]*peerState{},
+		src: src, o: o, first: time.Second, peers: map[string]*peerState{}, again: make(chan struct{}, 1),
 		client: &http.Client{
 			Timeout:   o.Within,
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true, TLSHandshakeTimeout: o.Within},
@@ -98,14 +104,17 @@ func NewPusher(src Source, o PushOptions) *Pusher {
 // Ask asks every witness once about the newest head. Its error, which wraps
 // ErrContradiction, says which of them have seen another history or a longer
 // one. A witness that is away contradicts nobody.
-func (p *Pusher) Ask(ctx context.Context) error { return p.round(ctx) }
+func (p *Pusher) Ask(ctx context.Context) error { return p.round(ctx, true) }
 
 // Run pushes each new head until ctx ends.
 func (p *Pusher) Run(ctx context.Context) {
 	defer p.client.CloseIdleConnections()
+	defer p.apart.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for {
 		moved := p.src.Moved() // before the head is read, so that none is missed
-		if err := p.round(ctx); err != nil {
+		if err := p.round(ctx, false); err != nil {
 			p.src.Contradicted(err)
 			return
 		}
@@ -115,6 +124,7 @@ func (p *Pusher) Run(ctx context.Context) {
 			wait.Stop()
 			return
 		case <-moved:
+		case <-p.again:
 		case <-wait.C:
 		}
 		wait.Stop()
@@ -127,7 +137,7 @@ func (p *Pusher) untilNext() time.Duration {
 	defer p.mu.Unlock()
 	next := time.Hour
 	for _, s := range p.peers {
-		if s.fails > 0 {
+		if s.fails > 0 && !s.busy {
 			next = min(next, max(s.next.Sub(p.o.Now()), time.Millisecond))
 		}
 	}
@@ -135,8 +145,8 @@ func (p *Pusher) untilNext() time.Duration {
 }
 
 // round asks all who have not signed the newest head, and are not to be left
-// alone for now.
-func (p *Pusher) round(ctx context.Context) error {
+// alone for now. It waits for those who answered the last time, or for all.
+func (p *Pusher) round(ctx context.Context, all bool) error {
 	head, msg, err := p.src.Head()
 	if err != nil {
 		p.o.Log.Error("there is no head for the witnesses", "error", err.Error())
@@ -153,22 +163,43 @@ func (p *Pusher) round(ctx context.Context) error {
 			s = &peerState{}
 		}
 		kept[peer.Key+" "+peer.URL] = s
+		skip := s.busy || s.done && s.size >= head.Size || p.o.Now().Before(s.next)
+		apart := s.fails > 0 && !all && !skip
+		s.busy = s.busy || apart
 		p.mu.Unlock()
-		if s.done && s.size >= head.Size || p.o.Now().Before(s.next) {
-			continue
+		switch {
+		case apart:
+			p.apart.Go(func() { p.pushApart(ctx, peer, s, head, msg) })
+		case !skip:
+			wg.Go(func() { found[i] = p.push(ctx, peer, s, head, msg) })
 		}
-		wg.Go(func() { found[i] = p.push(ctx, peer, s, head, msg) })
 	}
 	wg.Wait()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.peers = kept // those that left the register are forgotten
+	return errors.Join(append(found, p.found)...)
+}
+
+// pushApart is push for one that did not sign the last time.
+func (p *Pusher) pushApart(ctx context.Context, peer Peer, s *peerState, head chain.Checkpoint, msg []byte) {
+	err := p.push(ctx, peer, s, head, msg)
+	p.mu.Lock()
+	s.busy = false
+	p.found = errors.Join(p.found, err)
 	p.mu.Unlock()
-	return errors.Join(found...)
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
 }
 
 // push asks one witness about a head.
 func (p *Pusher) push(ctx context.Context, peer Peer, s *peerState, head chain.Checkpoint, msg []byte) error {
-	size, done, err := p.exchange(ctx, peer, s.size, head, msg)
+	p.mu.Lock()
+	old := s.size
+	p.mu.Unlock()
+	size, done, err := p.exchange(ctx, peer, old, head, msg)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -239,7 +239,7 @@ func TestABadAnswerIsNoContradiction(t *testing.T) {
 		"nothing for long": func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
-			case <-time.After(5 * time.Second):
+			case <-time.After(time.Second):
 			}
 		},
 		"409 in turns": func() http.HandlerFunc {
@@ -319,6 +319,63 @@ func TestAWitnessThatComesBackIsAskedAgain(t *testing.T) {
 	until("the log was not told", func() bool { return errors.Is(src.whatAgainst(), ErrContradiction) })
 	<-done
 	cancel()
+}
+
+// A witness that takes a connection and says nothing keeps the others waiting once, and no more.
+func TestNobodyWaitsForAWitnessThatHangs(t *testing.T) {
+	const within = 300 * time.Millisecond
+	l := newLog(t, testOrigin, 1)
+	l.grow(3, "leaf")
+	good, ill := serveWitness(t, createWitness(t, l.vkey)), serveWitness(t, createWitness(t, l.vkey))
+	ill.answers(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(time.Second):
+		}
+	})
+	// Two keys, so that one can be told from the other.
+	src := newSource(t, l, good.peer("wit_1"), Peer{ID: "wit_2", Name: "witness.example/w2", URL: ill.url, Key: newLog(t, "x.example", 9).vkey})
+	p := NewPusher(src, PushOptions{Within: within, Most: 10 * time.Millisecond})
+	p.first = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	wait := func() time.Duration {
+		began := time.Now()
+		for src.signedBy(good.vkey) != src.size {
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("the good one does not sign")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return time.Since(began)
+	}
+	wait()
+	for end := time.Now().Add(10 * time.Second); src.whyAway("wit_2") == ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the one that hangs is not away")
+		}
+	}
+	slow := 0
+	for range 20 {
+		src.grow(1)
+		if wait() > within/2 {
+			slow++
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if slow > 2 {
+		t.Errorf("%d of 20 heads waited for a witness that hangs", slow)
+	}
+	if n := ill.asked.Load(); n < 2 {
+		t.Errorf("the one that hangs was asked %d times", n)
+	}
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("it runs on")
+	}
 }
 
 func TestRunEndsWithItsContext(t *testing.T) {
