@@ -50,6 +50,7 @@ func TestTheHouseStandsAsItsPlanSays(t *testing.T) {
 	only("crypto/keyring", "crypto/digest", "crypto/seal")
 	// digest picks an implementation of SHA-256 and knows no key: verifying needs no secret.
 	only("ledger/chain", "crypto/digest")
+	only("ledger/remote", "crypto/digest", "ledger/chain")
 	only("ledger/consent")
 	only("ledger/store")
 	only("ledger/store/bolt", "ledger/store")

@@ -18,19 +18,29 @@ import (
 type verifyCmd struct {
 	place
 	File       string   `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
+	URL        string   `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
 	Key        string   `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
 	Checkpoint []string `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
-	Jobs       int      `placeholder:"N" help:"How many processors to use (default all)."`
+	Jobs       int      `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
 	Deep       bool     `help:"With the root key: also open every entry that can still be opened, and account for all others."`
 	Structure  bool     `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
 	JSON       bool     `name:"json" help:"Print one JSON object."`
 }
+
+// maxJobs bounds the connections to a remote log.
+const maxJobs = 256
 
 // Validate is called by kong.
 func (c *verifyCmd) Validate() error {
 	switch {
 	case c.Jobs < 0:
 		return errors.New("--jobs: give a number of 1 or more")
+	case c.URL != "" && c.Jobs > maxJobs:
+		return fmt.Errorf("--jobs: give at most %d with --url", maxJobs)
+	case c.URL != "" && c.File != "":
+		return errors.New("--url and --file are two logs: give one of them")
+	case c.URL != "" && (c.Deep || c.Structure):
+		return errors.New("--deep and --structure need the ledger's own files, which nobody has over HTTP: leave them out, or give --dir instead of --url")
 	case c.File != "" && c.Deep:
 		return errors.New("--deep needs the ledger's directory and root key: give --dir instead of --file")
 	}
@@ -88,6 +98,9 @@ func (c *verifyCmd) options() (chain.VerifyOptions, error) {
 
 // verify checks the log: through the server if one runs, else in the database itself.
 func (c *verifyCmd) verify(ctx context.Context, o chain.VerifyOptions) (*result, error) {
+	if c.URL != "" {
+		return c.verifyURL(ctx, o)
+	}
 	if c.File != "" {
 		return c.verifyFile(ctx, c.File, "", o)
 	}
@@ -179,6 +192,11 @@ func (r *result) log(ctx context.Context, src chain.Source, o chain.VerifyOption
 	} else {
 		r.Checked = append(r.Checked, "the public key in the database: it is the one given")
 	}
+	return r.verifyLog(ctx, src, o)
+}
+
+// verifyLog verifies what chain.Verify does, with the key in o.
+func (r *result) verifyLog(ctx context.Context, src chain.Source, o chain.VerifyOptions) error {
 	report, err := chain.Verify(ctx, src, o)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ type result struct {
 	Checked         []string           `json:"checked"`
 	Unchecked       []string           `json:"unchecked"`
 	SHA256          string             `json:"sha256"` // the implementation that ran
-	Via             string             `json:"via"`    // database or server
+	Via             string             `json:"via"`    // database, server or url
 	Where           string             `json:"where"`
 	Deep            *ledger.DeepReport `json:"deep,omitempty"`
 
@@ -36,6 +36,7 @@ type result struct {
 const (
 	viaServer   = "server"
 	viaDatabase = "database"
+	viaURL      = "url"
 )
 
 func rfc3339(ms int64) *string {
@@ -145,9 +146,12 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	}
 	p := func(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
 	p("ledger    %s", cmp.Or(r.Origin, "(not readable)"))
-	if r.Via == viaServer {
+	switch r.Via {
+	case viaServer:
 		p("read      %s, through the server that runs on it", r.Where)
-	} else {
+	case viaURL:
+		p("read      %s, over HTTP: what its server chose to show", r.Where)
+	default:
 		p("read      %s", r.Where)
 	}
 	if r.FirstRecordedAt != nil && r.LastRecordedAt != nil {
