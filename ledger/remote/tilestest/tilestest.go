@@ -45,7 +45,7 @@ func answer(src chain.Source, path string) ([]byte, error) {
 		if n*chain.TileHashes+uint64(width) > size {
 			return nil, nil
 		}
-		var b []byte
+		b := make([]byte, 0, width*(chain.MinEntry+256))
 		err := entries(src, n, width, func(e []byte) { b = chain.AppendBundled(b, e) })
 		return b, err
 	}
