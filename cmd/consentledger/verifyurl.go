@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -19,6 +20,16 @@ const urlJobs = 8
 func (c *verifyCmd) verifyURL(ctx context.Context, o chain.VerifyOptions) (*result, error) {
 	if o.Jobs == 0 {
 		o.Jobs = urlJobs
+	}
+	var before *remote.State
+	if c.State != "" {
+		var err error
+		if before, err = remote.ReadState(c.State); err != nil {
+			return nil, fmt.Errorf("--state: %w", err)
+		}
+		if before != nil {
+			o.Checkpoints = append(o.Checkpoints, before.Checkpoint)
+		}
 	}
 	src, err := remote.Open(ctx, c.URL, o.Jobs)
 	if err != nil {
@@ -58,7 +69,16 @@ func (c *verifyCmd) verifyURL(ctx context.Context, o chain.VerifyOptions) (*resu
 	}
 	res.Checked = append(res.Checked, fmt.Sprintf("%d partial tiles at the right edge", tiles))
 	res.find(found...)
-	return res.finish(), nil
+	if before != nil {
+		res.Checked = append(res.Checked, fmt.Sprintf("the head in the state file, the last of the outside checkpoints: verified %s", before.Verified.Format(time.RFC3339)))
+	}
+	if res.finish(); !res.Intact || c.State == "" {
+		return res, nil
+	}
+	if err := remote.WriteState(c.State, remote.State{Verified: time.Now(), Checkpoint: own}); err != nil {
+		return nil, fmt.Errorf("--state: the log is intact, and that could not be written down: %w", err)
+	}
+	return res, nil
 }
 
 // badCheckpoint says what is wrong with a checkpoint in itself. Without a
