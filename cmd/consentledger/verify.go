@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -17,15 +18,19 @@ import (
 
 type verifyCmd struct {
 	place
-	File       string   `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
-	URL        string   `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
-	State      string   `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified, and check the next time that the log continues it. Made if it is not there; changed only when all is well."`
-	Key        string   `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
-	Checkpoint []string `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
-	Jobs       int      `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
-	Deep       bool     `help:"With the root key: also open every entry that can still be opened, and account for all others."`
-	Structure  bool     `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
-	JSON       bool     `name:"json" help:"Print one JSON object."`
+	File       string        `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
+	URL        string        `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
+	State      string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified, and check the next time that the log continues it. Made if it is not there; changed only when all is well."`
+	Key        string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
+	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
+	Jobs       int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
+	Deep       bool          `help:"With the root key: also open every entry that can still be opened, and account for all others."`
+	Structure  bool          `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
+	Watch      bool          `help:"With --state: follow the log until SIGTERM, and end with exit code 1 and a JSON line at an alarm. VERIFY.md has them all."`
+	Every      time.Duration `placeholder:"10s" default:"10s" help:"With --watch: how often to look (default ${default})."`
+	Silence    time.Duration `placeholder:"1h" default:"1h" help:"With --watch: how long the log may be without a good answer; longer than a whole check takes (default ${default})."`
+	looked     bool
+	JSON       bool `name:"json" help:"Print one JSON object."`
 }
 
 // maxJobs bounds the connections to a remote log.
@@ -38,6 +43,10 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--jobs: give a number of 1 or more")
 	case c.URL != "" && c.Jobs > maxJobs:
 		return fmt.Errorf("--jobs: give at most %d with --url", maxJobs)
+	case c.Watch && c.State == "":
+		return errors.New("--watch needs a file to remember in: give --state, --url and --key with it")
+	case c.Watch && (c.Every < 100*time.Millisecond || c.Silence < c.Every):
+		return errors.New("--every must be 100ms or more, and --silence no less than --every")
 	case c.State != "" && (c.URL == "" || c.Key == ""):
 		return errors.New("--state is for a remote log whose key is known: give --url and --key with it")
 	case c.URL != "" && c.File != "":
@@ -54,6 +63,9 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 	o, err := c.options()
 	if err != nil {
 		return err
+	}
+	if c.Watch {
+		return c.watch(ctx, t, o)
 	}
 	progress, done := newProgress(t.err, "verify", "entries")
 	o.Progress = progress

@@ -82,13 +82,13 @@ func (l *Log) fetchCheckpoint() error {
 		return err
 	}
 	l.checkpoint = b
-	claimed := claims(b)
+	claimed := Claims(b)
 	l.origin, l.size = claimed.Origin, claimed.Size
 	return nil
 }
 
-// claims is what a checkpoint says, nothing if it is none: then Verify says so.
-func claims(msg []byte) chain.Checkpoint {
+// Claims is what a checkpoint says, nothing if it is none: then Verify says so.
+func Claims(msg []byte) chain.Checkpoint {
 	var unverified *note.UnverifiedNoteError
 	if _, err := note.Open(msg, note.VerifierList()); !errors.As(err, &unverified) {
 		return chain.Checkpoint{}
@@ -292,3 +292,6 @@ func (l *Log) CheckEdge() (tiles int, found []chain.Finding, _ error) {
 	}
 	return tiles, found, nil
 }
+
+// SameHead reports whether two checkpoints say the same, whoever signed them.
+func SameHead(a, b []byte) bool { return Claims(a) == Claims(b) }

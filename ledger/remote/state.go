@@ -48,7 +48,7 @@ func ParseState(b []byte) (State, error) {
 	line, rest, _ := bytes.Cut(rest, []byte("\n"))
 	at, err := time.Parse(stateTime+time.RFC3339, string(line))
 	checkpoint, ok := bytes.CutPrefix(rest, []byte("\n"))
-	if err != nil || !ok || claims(checkpoint).Origin == "" {
+	if err != nil || !ok || Claims(checkpoint).Origin == "" {
 		return State{}, fmt.Errorf("%w: it is damaged", ErrState)
 	}
 	s := State{Verified: at, Checkpoint: checkpoint}
