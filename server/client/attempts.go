@@ -118,7 +118,8 @@ func (c *Client) attempt(ctx context.Context, k *call) result {
 	case err != nil:
 		return lost(ctx, err)
 	case len(b) > maxAnswer:
-		return result{err: fmt.Errorf("consentledger: the answer has more than %d bytes", maxAnswer)}
+		// It was a 2xx: what it answers was recorded, as far as anybody can tell.
+		return result{err: fmt.Errorf("consentledger: the answer has more than %d bytes", maxAnswer), unknown: true}
 	}
 	if k.replayed != nil {
 		*k.replayed = res.Header.Get("Idempotent-Replayed") == "true"
@@ -187,7 +188,8 @@ func ask[T any](ctx context.Context, c *Client, k call, options []Option) (*T, e
 		return nil, err
 	}
 	out := new(T)
-	if err := json.Unmarshal(r.body, out); err != nil || r.media != "application/json" {
+	var fields map[string]json.RawMessage // an answer that says nothing is nobody's word that something was recorded
+	if err := json.Unmarshal(r.body, &fields); err != nil || len(fields) == 0 || json.Unmarshal(r.body, out) != nil || r.media != "application/json" {
 		err := fmt.Errorf("consentledger: %s %s: the answer is not the ledger's (%q)", k.method, k.path, r.media)
 		if k.writes {
 			return nil, &Unknown{IdempotencyKey: k.once, Attempts: r.attempts, Err: err}

@@ -63,9 +63,10 @@ func (w *watched) Write(b []byte) (int, error) {
 
 func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// notOfAClient are the calls that a shop's program does not make: they are for people who sign in, and for
-// what watches over the server.
+// notOfAClient are the calls that a shop's program does not make: they are for people who sign in, for
+// what watches over the server, and for whoever verifies the log, with tools of their own.
 var notOfAClient = []string{
+	"GET /tile/{path}",
 	"GET /livez", "GET /metrics", "GET /openapi.yaml",
 	"POST /v1/operators/{id}/invitations", "POST /v1/enrolments", "POST /v1/enrolments/confirm", "POST /v1/sessions", "DELETE /v1/sessions",
 }

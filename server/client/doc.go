@@ -12,8 +12,18 @@
 // patience or the context ends is an [*Unknown] with its idempotency key: send the same call again with
 // [IdempotencyKey], after a restart too.
 //
+// The module has no address that go get knows. From a clone beside your own module:
+//
+//	go mod edit -require consentledger@v0.0.0 -replace consentledger=../consentledger && go mod tidy
+//
+// Give each thing that happens in the shop an idempotency key of its own, and store it with the thing before the call
+// is made, with the time that it happened: occurred_at is part of the body, and another body under the same key is
+// refused. Nothing in the key may be the member's; a number of the order and what happened to it will do. Then a
+// restart in the middle is no case of its own: make the same call again.
+//
 // The models are generated from server/api/openapi.yaml, which is the contract. A field that is not needed is
-// left out where it has its zero value. server/API.md shows each call by example.
+// left out where it has its zero value. server/API.md shows each call by example, ledger/consent/SHOPDAY.md when to
+// make it.
 package client
 
 //go:generate go tool -modfile=../../.ci/tools/go.mod oapi-codegen -config oapi-codegen.yaml ../api/openapi.yaml

@@ -22,8 +22,8 @@ func Example() {
 	answer, err := c.Consent(ctx, client.Consent{
 		MemberID: "u-1001", Enrol: true, MemberKind: "member", Policy: "haim", PolicyVersion: "2025-01-01",
 		Decisions: []client.Decision{
-			{Purpose: "membership", Decision: client.DecisionDecisionGranted, Items: []string{"user_id", "email", "name"}},
-			{Purpose: "marketing", Decision: client.DecisionDecisionRefused},
+			{Purpose: "membership", Decision: client.Granted, Items: []string{"user_id", "email", "name"}},
+			{Purpose: "marketing", Decision: client.Refused},
 		},
 		Method: "checkbox", Locale: "en", OccurredAt: time.Now(), MinimumAgeConfirmed: true,
 	})

@@ -74,7 +74,9 @@ func (c *Client) Batch(ctx context.Context, lines iter.Seq[Line]) iter.Seq2[Line
 		k := call{method: http.MethodPost, path: "/v1/batch", media: ndjson}
 		for line, err := range c.stream(ctx, &k, body) {
 			if failed = err; err == nil {
-				last, failed = lineAnswer(line)
+				if last, failed = lineAnswer(line); failed == nil && last.Line != answered+1 {
+					failed = errNotLedgers
+				}
 			}
 			if failed != nil {
 				break
@@ -89,7 +91,8 @@ func (c *Client) Batch(ctx context.Context, lines iter.Seq[Line]) iter.Seq2[Line
 		if err := stop(); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 			failed = err
 		}
-		if failed == nil && answered < sent && last.Problem == nil {
+		// A last line that says why is one answer, too; who counts errors alone must still hear of the rest.
+		if failed == nil && answered < sent {
 			failed = errors.New("consentledger: the answer ended before the lines did")
 		}
 		if failed != nil {

@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"slices"
@@ -186,6 +188,66 @@ func TestABreachAnswerThatIsNotWholeIsAnError(t *testing.T) {
 	for _, err := range c.Breach(t.Context(), client.BreachQuery{From: testNow, To: testNow.Add(time.Hour)}, "") {
 		if err == nil {
 			t.Error("no reason")
+		}
+	}
+}
+
+// A server that answers fewer lines than it was sent, or others, has not said what became of the rest.
+func TestABatchWhoseAnswerIsShortOrOutOfOrderIsAnError(t *testing.T) {
+	s := newShop(t)
+	refused := func(line int) string {
+		return fmt.Sprintf(`{"line":%d,"type":"t","title":"t","status":422,"code":"unknown_purpose","detail":"d","request_id":"r"}`+"\n", line)
+	}
+	done := func(line int) string {
+		return fmt.Sprintf(`{"line":%d,"status":201,"entries":[],"recorded_at":"2025-03-01T12:00:00Z"}`+"\n", line)
+	}
+	for name, c := range map[string]struct {
+		answer string
+		failed bool
+	}{
+		"control: each line is answered":  {done(1) + refused(2) + done(3), false},
+		"it ends after a refused line":    {done(1) + refused(2), true},
+		"it ends after a recorded line":   {done(1) + done(2), true},
+		"a line is answered twice":        {done(1) + done(1) + done(2), true},
+		"a line is passed over":           {done(1) + done(3) + done(4), true},
+		"there is nothing in the answer":  {"", true},
+		"it is not one line of a problem": {`{"line":1,"status":201}{"line":2,"status":201}` + "\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := s.behind(func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					w.Header().Set("Content-Type", "application/x-ndjson")
+					_, _ = io.WriteString(w, c.answer)
+				})
+			})
+			var failed error
+			line := client.Line{Call: client.Activity{MemberID: "m1", OccurredAt: testNow}}
+			for _, err := range s.to(url, client.Options{Key: s.keys[ledger.RoleWriter]}).Batch(t.Context(), slices.Values([]client.Line{line, line, line})) {
+				failed = err
+			}
+			if (failed != nil) != c.failed {
+				t.Errorf("error: %v", failed)
+			}
+		})
+	}
+}
+
+// A 2xx that says nothing, or more than can be read, is nobody's word that the call was recorded, nor that it was not.
+func TestAnAnswerToAWriteThatSaysNothingLeavesTheOutcomeUnknown(t *testing.T) {
+	s := newShop(t)
+	for name, answer := range map[string]string{"nothing": "", "null": "null", "an empty object": "{}", "a list": "[]", "too much": `{"a":"` + strings.Repeat("a", 64<<20) + `"}`} {
+		url := s.behind(func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusCreated)
+				_, _ = io.WriteString(w, answer)
+			})
+		})
+		a, err := s.to(url, client.Options{Key: s.keys[ledger.RoleWriter]}).Activity(t.Context(), client.Activity{MemberID: "m1", OccurredAt: testNow})
+		var unknown *client.Unknown
+		if a != nil || !errors.As(err, &unknown) || unknown.IdempotencyKey == "" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
