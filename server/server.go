@@ -86,6 +86,10 @@ func (o *Options) defaults() {
 
 const maxHeaderBytes = 16 << 10
 
+// maxStreams is how many requests one connection of HTTP/2 may have under way. A shop's backend that wants more
+// opens another connection, which is counted.
+const maxStreams = 32
+
 // A Server answers for one ledger. It is safe for concurrent use.
 type Server struct {
 	book    book
@@ -197,6 +201,13 @@ func (s *Server) serveOn(ctx context.Context, ln net.Listener, h http.Handler, t
 		ErrorLog:          log.New(acceptErrors{s.log}, "", 0),
 
 		DisableGeneralOptionsHandler: true,
+
+		// Connections are what is bounded by configuration, so what one of HTTP/2 can hold is bounded here.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     128 << 10,
+		},
 
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, wireKey{}, c) },
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/binary"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -330,5 +331,45 @@ func TestAnOpenConnectionDoesNotOutliveTheKeyOfItsCertificate(t *testing.T) {
 			t.Errorf("%s: control: %d connections", proto, connections)
 		}
 		client.CloseIdleConnections()
+	}
+}
+
+// What one connection of HTTP/2 may hold is what its settings say: the server's first frame, by RFC 9113, 6.5.
+func TestAConnectionOfHTTP2HoldsABoundedNumberOfRequests(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, "test")
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	cert, key := ca.sign(func(*x509.Certificate) {})
+	writeFiles(t, map[string][]byte{certFile: cert, keyFile: key})
+	s := startServer(t, dir, "--init", "--tls-cert", certFile, "--tls-key", keyFile)
+	defer s.stop(t, syscall.SIGTERM)
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	c, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{RootCAs: pool, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.ConnectionState().NegotiatedProtocol; got != "h2" {
+		t.Fatalf("the connection speaks %q", got)
+	}
+	if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	var head [9]byte
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(c, payload); err != nil || head[3] != 4 {
+		t.Fatalf("the first frame is of type %d, %v", head[3], err)
+	}
+	settings := map[uint16]uint32{}
+	for ; len(payload) >= 6; payload = payload[6:] {
+		settings[binary.BigEndian.Uint16(payload)] = binary.BigEndian.Uint32(payload[2:])
+	}
+	const concurrent, window, headers = 3, 4, 6
+	if settings[concurrent] != 32 || settings[window] != 128<<10 || settings[headers] == 0 || settings[headers] > 32<<10 {
+		t.Errorf("a connection may have %d requests, %d bytes of each body and headers of %d bytes", settings[concurrent], settings[window], settings[headers])
 	}
 }
