@@ -12,6 +12,8 @@ type publishedHead struct {
 	size uint64
 	note []byte
 	at   time.Time // zero: before this start
+
+	edges edges
 }
 
 // durableHead is the head of what is durable, signed or not.

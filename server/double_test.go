@@ -318,6 +318,17 @@ func (d *double) LogTile(level int, n uint64) ([]byte, error) {
 	return make([]byte, 8192), d.err
 }
 
+func (d *double) PublishedTile(level int, n uint64, width int) ([]byte, error) {
+	if level != 0 || n != 0 {
+		return nil, ledger.ErrUnknownTile
+	}
+	return make([]byte, 32*width), d.err
+}
+
+func (d *double) PublishedEntries(n uint64, width int) ([]byte, error) {
+	return []byte{0, 1, 0}, d.err
+}
+
 func (d *double) VerifyDeep(_ context.Context, _ ledger.Caller, progress func(done, total uint64)) (ledger.DeepReport, error) {
 	progress(1, 2)
 	progress(2, 2)
@@ -368,7 +379,7 @@ func newDouble(t testing.TB, d *double) *Server {
 
 // pathOf fills in a route's parameters.
 func pathOf(label string) string {
-	return strings.NewReplacer(":ref", ledger.Ref{1, 2}.String(), ":index", "3", ":id", "cor_1", ":level", "0", ":n", "0").Replace(label)
+	return strings.NewReplacer(":ref", ledger.Ref{1, 2}.String(), ":index", "3", ":id", "cor_1", ":level", "0", ":n", "0", "*path", "0/000.p/1").Replace(label)
 }
 
 // request makes a request that is right in every way for a route.

@@ -154,7 +154,7 @@ func (x *exchange) admit(local bool) *problem {
 			if x.caller.Policies != nil && (ledger.Caller{Role: x.caller.Role}).May(rt.action) {
 				return policyNotAllowed()
 			}
-			return roleNotAllowed()
+			return rt.notForRole()
 		}
 	}
 	if rt.offers != nil {
@@ -205,6 +205,19 @@ func (x *exchange) admit(local bool) *problem {
 	}
 	return nil
 }
+
+// notForRole says whose call it is.
+func (rt *route) notForRole() *problem {
+	var may []string
+	for _, r := range everyRole {
+		if (ledger.Caller{Role: r}).May(rt.action) {
+			may = append(may, string(r))
+		}
+	}
+	return newProblem("role_not_allowed", "", "This call needs a key of another role: %s.", strings.Join(may, ", "))
+}
+
+var everyRole = []ledger.Role{ledger.RoleWriter, ledger.RoleReader, ledger.RoleDPO, ledger.RoleAuditor, ledger.RoleAdmin}
 
 func roleNotAllowed() *problem {
 	return newProblem("role_not_allowed", "", "Use a key whose role allows this call; API.md lists the roles.")

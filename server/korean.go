@@ -8,6 +8,7 @@ var inKorean = map[string]string{
 	"There is nothing at this path; API.md lists the routes. Paths are case-sensitive, without a trailing slash or percent-encoding.": "이 경로에는 아무것도 없습니다. 경로 목록은 API.md에 있습니다. 경로는 대소문자를 구분하며, 끝에 슬래시를 붙이거나 퍼센트 인코딩을 쓰지 않습니다.",
 	"Use one of the methods in Allow.":                                                                                                                                                                      "Allow 헤더에 있는 메서드 가운데 하나를 쓰십시오.",
 	"Send `Authorization: Bearer cl_live_…` with a key that is live.":                                                                                                                                       "유효한 키로 `Authorization: Bearer cl_live_…`를 보내십시오.",
+	"This call needs a key of another role: %s.":                                                                                                                                                            "이 호출에는 다음 역할의 키가 필요합니다: %s.",
 	"Use a key whose role allows this call; API.md lists the roles.":                                                                                                                                        "이 호출이 허용된 역할의 키를 쓰십시오. 역할 목록은 API.md에 있습니다.",
 	"A DELETE needs no idempotency key: made again, it finds nothing to delete. Send it without the header.":                                                                                                "DELETE에는 멱등 키가 필요 없습니다. 다시 보내도 지울 것이 없을 뿐입니다. 이 헤더 없이 보내십시오.",
 	"A batch has no idempotency key; give each line one of its own, in idempotency_key.":                                                                                                                    "일괄 처리 전체에는 멱등 키가 없습니다. 행마다 idempotency_key에 따로 적으십시오.",
@@ -130,6 +131,7 @@ var inKorean = map[string]string{
 	"Send a witness, url and key, or required, or all three.":                                                                     "증인의 url과 key, 또는 required, 또는 셋 모두를 보내십시오.",
 	"What was asked for is recorded, and too few witnesses have signed its head so far. Ask again after the time in Retry-After.": "요청한 것은 기록되었으나 그 헤드에 서명한 증인이 아직 부족합니다. Retry-After의 시간이 지난 뒤 다시 요청하십시오.",
 	"There is no full tile of this level and number.":                                                                             "이 단계와 번호의 완전한 타일이 없습니다.",
+	"There is no tile or bundle of this path under the newest checkpoint.":                                                        "가장 새로운 체크포인트 아래에 이 경로의 타일이나 묶음이 없습니다.",
 	"No tree head has been published yet; ask again in a second.":                                                                 "아직 공표된 트리 헤드가 없습니다. 1초 뒤에 다시 요청하십시오.",
 
 	"The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.":                                         "탈퇴한 회원이며, 보관하는 것은 따로 두었습니다. 개인정보 보호책임자가 보관 근거를 밝히고 GET /v1/members/{ref}/kept로 열람합니다.",

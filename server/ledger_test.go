@@ -267,7 +267,8 @@ func TestAnEntrysProofConvincesAnIndependentVerifier(t *testing.T) {
 		if proof.VerifyInclusion(rfc6962.DefaultHasher, index, cp.Size, leaf, path, cp.Root[:]) == nil {
 			t.Fatal("a flipped bit was not noticed")
 		}
-		if strings.Contains(string(e.Entry), "m7") || strings.Contains(base64.StdEncoding.EncodeToString(e.Entry), "marketing") {
+		// Random bytes hold a short id now and then, and a long word never.
+		if bytes.Contains(e.Entry, []byte("marketing")) || bytes.Contains(e.Entry, []byte("checkbox")) || strings.Contains(base64.StdEncoding.EncodeToString(e.Entry), "marketing") {
 			t.Fatal("the entry is not opaque")
 		}
 	}

@@ -47,6 +47,7 @@ var showNothing = map[string]string{
 	"POST /v1/sessions":           "of who gets in",
 	"DELETE /v1/sessions":         "of who goes",
 	"GET /checkpoint":             "public",
+	"GET /tile/*path":             "public, and opaque",
 	"GET /livez":                  "public",
 	"GET /metrics":                "counts, without a label of anybody",
 	"GET /openapi.yaml":           "public, and the same for everybody",

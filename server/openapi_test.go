@@ -145,6 +145,7 @@ func TestTheDocumentIsTheRoutes(t *testing.T) {
 		for _, p := range []string{"ref", "id", "index"} {
 			path = strings.ReplaceAll(path, ":"+p, "{"+p+"}")
 		}
+		path = strings.ReplaceAll(path, "*path", "{path}")
 		routes[rt.method+" "+path] = rt
 	}
 	ids := map[string]bool{}
@@ -180,7 +181,7 @@ func TestTheDocumentIsTheRoutes(t *testing.T) {
 			}
 			want := map[string]bool{
 				"Access-Reason": rt.look, "Access-Ground": rt.ground, "Idempotency-Key": rt.writes && rt.method == "POST" && !rt.stream,
-				"ref": strings.Contains(path, "{ref}"), "id": strings.Contains(path, "{id}"), "index": strings.Contains(path, "{index}"),
+				"ref": strings.Contains(path, "{ref}"), "id": strings.Contains(path, "{id}"), "index": strings.Contains(path, "{index}"), "path": strings.Contains(path, "{path}"),
 			}
 			for _, q := range rt.query {
 				want[q] = true

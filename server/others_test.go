@@ -80,6 +80,7 @@ var reaches = map[string]reach{
 	"POST /v1/sessions":                  {none: gettingIn},
 	"DELETE /v1/sessions":                {none: "it ends the session that asks, and no other"},
 	"GET /checkpoint":                    {none: ofNobody},
+	"GET /tile/*path":                    {none: "hashes, and entries that are opaque"},
 	"GET /metrics":                       {none: "only counts are shown, with labels of ours"},
 	"GET /openapi.yaml":                  {none: ofNobody},
 	"GET /livez":                         {none: ofNobody},

@@ -71,6 +71,7 @@ func (s *Server) routes() []route {
 		{method: "DELETE", label: "/v1/operators/:id", action: ledger.ActRegister, writes: true, handle: deleteOperator},
 
 		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
+		{method: "GET", label: "/tile/*path", public: true, handle: getTile},
 		{method: "GET", label: "/metrics", public: s.o.PublicMetrics, action: ledger.ActLog, handle: getMetrics},
 		{method: "GET", label: "/openapi.yaml", public: true, handle: getDocument},
 		{method: "GET", label: "/livez", public: true, handle: getLivez},

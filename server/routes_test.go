@@ -65,6 +65,7 @@ var matrix = map[string]string{
 	"POST /v1/sessions":                  "everybody",
 	"DELETE /v1/sessions":                "wrdam",
 	"GET /checkpoint":                    "everybody",
+	"GET /tile/*path":                    "everybody",
 	"GET /metrics":                       "wrdam",
 	"GET /openapi.yaml":                  "everybody",
 	"GET /livez":                         "everybody",
@@ -96,7 +97,13 @@ func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
 					t.Errorf("%s: 401 without WWW-Authenticate", name)
 				}
 			default:
+				said := w.Body.String()
 				wantProblem(t, w, 403, "role_not_allowed")
+				for other, letter := range letters {
+					if named := strings.Contains(said, string(other)); named != strings.Contains(allowed, letter) {
+						t.Errorf("%s as %q: whether %s may is told as %v", name, role, other, named)
+					}
+				}
 			}
 			if w.Code > 299 && d.reached > 0 {
 				t.Errorf("%s as %q: answered %d, and the ledger was asked", name, role, w.Code)
@@ -116,7 +123,7 @@ func TestTheAPIIsDocumentedCallByCall(t *testing.T) {
 	}
 	s := newDouble(t, &double{})
 	for _, rt := range append(s.routes(), s.controlRoutes()...) {
-		if path := regexp.MustCompile(`:([a-z]+)`).ReplaceAllString(rt.label, "{$1}"); !regexp.MustCompile("[` ]" + regexp.QuoteMeta(path) + "[`?]").Match(b) {
+		if path := regexp.MustCompile(`[:*]([a-z]+)`).ReplaceAllString(rt.label, "{$1}"); !regexp.MustCompile("[` ]" + regexp.QuoteMeta(path) + "[`?]").Match(b) {
 			t.Errorf("API.md does not list %s %s", rt.method, path)
 		}
 	}
