@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,12 +33,25 @@ func (s *session) over(now time.Time) bool {
 type sessions struct {
 	mu  sync.Mutex
 	all map[[32]byte]*session
+
+	ends uint64 // how often somebody's were ended
 }
 
 func isSession(token string) bool { return strings.HasPrefix(token, sessionPrefix) }
 
-// begin makes a session of an operator and returns its token.
-func (t *sessions) begin(rand io.Reader, operator string, now time.Time) (token string, err error) {
+// errEnded says that somebody's sessions were ended while one was begun.
+var errEnded = errors.New("sessions were ended meanwhile")
+
+// moment is what begin is told: taken before it is looked at what somebody signs in with, so that an
+// invitation that comes between that and the session ends it all the same.
+func (t *sessions) moment() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ends
+}
+
+// begin makes a session of an operator and returns its token, unless sessions were ended since the moment.
+func (t *sessions) begin(rand io.Reader, operator string, moment uint64, now time.Time) (token string, err error) {
 	var raw [sessionBytes]byte
 	if _, err := io.ReadFull(rand, raw[:]); err != nil {
 		return "", fmt.Errorf("draw a session: %w", err)
@@ -45,6 +59,9 @@ func (t *sessions) begin(rand io.Reader, operator string, now time.Time) (token 
 	token = sessionPrefix + requestIDs.EncodeToString(raw[:])
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.ends != moment {
+		return "", errEnded
+	}
 	var oldest [32]byte
 	n := 0
 	for k, s := range t.all {
@@ -94,6 +111,7 @@ func (t *sessions) end(token string) {
 func (t *sessions) endOf(operator string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.ends++
 	for k, s := range t.all {
 		if s.operator == operator {
 			delete(t.all, k)

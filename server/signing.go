@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"consentledger/ledger"
@@ -20,6 +21,7 @@ import (
 // people is what the server remembers of those who sign in. It is in memory alone.
 type people struct {
 	throttle *signin.Throttle
+	guesses  atomic.Int64 // passwords that are looked at or wait for it
 
 	mu      sync.Mutex
 	pending map[string]pendingSecret // by operator: shown, and not yet confirmed
@@ -37,6 +39,10 @@ func newThrottle() *signin.Throttle { return &signin.Throttle{} }
 const (
 	pendingFor = 15 * time.Minute
 	maxPending = 1000
+
+	// guessesAtOnce bounds how many strangers wait for the two hashes that are worked out at a time: who has
+	// signed in from where they are before comes in, however many addresses guess.
+	guessesAtOnce = 16
 )
 
 func (p *people) show(operator string, secret []byte, now time.Time) {
@@ -90,6 +96,10 @@ func (x *exchange) try(operator string, recovery bool) *problem {
 	if wait == 0 {
 		return nil
 	}
+	return throttled(wait)
+}
+
+func throttled(wait time.Duration) *problem {
 	p := newProblem("sign_in_throttled", "", "Too many tries have failed from here, or for this person. Try again after the time in Retry-After; a recovery code does not wait for the failures of others.")
 	p.retryAfter = int(math.Ceil(wait.Seconds()))
 	return p
@@ -224,6 +234,7 @@ func postSession(x *exchange) *problem {
 		return p
 	}
 	recovery := in.RecoveryCode != ""
+	moment := x.s.sessions.moment()
 	r, raw, p := x.recordOf(in.Operator)
 	if p != nil {
 		return p
@@ -237,7 +248,12 @@ func postSession(x *exchange) *problem {
 		return p
 	}
 	now := x.s.now()
+	if x.s.people.guesses.Add(1) > guessesAtOnce && !x.s.people.throttle.Known(in.Operator, withoutPort(x.r.RemoteAddr), now) {
+		x.s.people.guesses.Add(-1)
+		return throttled(time.Second)
+	}
 	knows := r.Knows(in.Password)
+	x.s.people.guesses.Add(-1)
 	if !recovery {
 		next = r.Use(in.Code, now)
 	}
@@ -252,7 +268,10 @@ func postSession(x *exchange) *problem {
 	if err != nil {
 		return signInFailed()
 	}
-	token, err := x.s.sessions.begin(x.s.o.Rand, in.Operator, now)
+	token, err := x.s.sessions.begin(x.s.o.Rand, in.Operator, moment, now)
+	if errors.Is(err, errEnded) {
+		return signInFailed()
+	}
 	if err != nil {
 		return x.problemOf(err)
 	}

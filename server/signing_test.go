@@ -1,7 +1,9 @@
 package server
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -265,14 +267,52 @@ func TestWhoGuessesWaitsAndTheHolderDoesNot(t *testing.T) {
 	d := newDesk(t, "dpo")
 	var status int
 	var said string
-	for range 8 {
+	for range 12 {
 		status, said = d.try(d.operator, "not the password at all", "000000")
 	}
 	if status != 429 || said != "sign_in_throttled" {
-		t.Errorf("the eighth guess is answered with %d %s", status, said)
+		t.Errorf("the twelfth guess is answered with %d %s", status, said)
 	}
-	d.at.Add(3600) // this address may try again, and it is the holder's
+	d.at.Add(31) // this address is the holder's, too
 	if status, said := d.try(d.operator, passwordInTests, d.next()); status != 201 {
 		t.Errorf("the holder: %d %s", status, said)
+	}
+}
+
+// A flood of guesses from many addresses takes the places of strangers, and not the holder's.
+func TestAFloodOfGuessesKeepsOnlyStrangersWaiting(t *testing.T) {
+	d := newDesk(t, "dpo")
+	d.server.people.guesses.Store(guessesAtOnce)
+	defer d.server.people.guesses.Store(0)
+	if status, said := d.try(d.operator, passwordInTests, d.next()); status != 201 {
+		t.Errorf("the holder: %d %s", status, said)
+	}
+	d.server.people.throttle = newThrottle() // from now on this address is a stranger's
+	if status, said := d.try(d.operator, passwordInTests, d.next()); status != 429 || said != "sign_in_throttled" {
+		t.Errorf("a stranger: %d %s", status, said)
+	}
+	d.server.people.guesses.Store(guessesAtOnce - 1)
+	if status, said := d.try(d.operator, passwordInTests, d.next()); status != 201 {
+		t.Errorf("control: a stranger when there is room: %d %s", status, said)
+	}
+	if n := d.server.people.guesses.Load(); n != guessesAtOnce-1 {
+		t.Errorf("%d places are taken", n)
+	}
+}
+
+// An invitation that comes between the look at the password and the session ends the session too.
+func TestASessionIsNotBegunBehindAnInvitation(t *testing.T) {
+	var s sessions
+	now := time.Unix(0, 0)
+	moment := s.moment()
+	if token, err := s.begin(rand.Reader, "kim", moment, now); err != nil || token == "" {
+		t.Fatalf("control: %v", err)
+	}
+	s.endOf("kim")
+	if token, err := s.begin(rand.Reader, "kim", moment, now); !errors.Is(err, errEnded) || token != "" {
+		t.Errorf("a session was begun: %v", err)
+	}
+	if len(s.all) != 0 {
+		t.Errorf("there are %d sessions", len(s.all))
 	}
 }

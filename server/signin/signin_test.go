@@ -200,3 +200,37 @@ func TestGuessingIsSlowAndKeepsNobodyOut(t *testing.T) {
 		t.Errorf("one network tries %d times at once", n)
 	}
 }
+
+// Everybody behind one address is not one person: who signed in from there waits for their own failures alone.
+func TestWhoSharesAnAddressWithAGuesserIsLetIn(t *testing.T) {
+	var th Throttle
+	now := time.Unix(0, 0)
+	th.Succeeded("kim", "192.0.2.1", now)
+	for range 1000 {
+		now = now.Add(time.Second)
+		th.Try("lee", "192.0.2.1", false, now)
+	}
+	if th.Try("park", "192.0.2.1", false, now) == 0 {
+		t.Error("control: the address does not wait")
+	}
+	if wait := th.Try("kim", "192.0.2.1", false, now); wait != 0 {
+		t.Errorf("the holder waits for %s", wait)
+	}
+	if wait := th.Try("park", "192.0.2.1", true, now); wait > accountMost {
+		t.Errorf("who has a recovery code waits for %s", wait)
+	}
+	// And the holder's own account is no easier to guess from there.
+	tries := 0
+	for range 24 * 3600 {
+		now = now.Add(time.Second)
+		if th.Try("kim", "192.0.2.1", false, now) == 0 {
+			tries++
+		}
+	}
+	if tries > 24*3600/30+20 {
+		t.Errorf("from a known address there are %d guesses a day", tries)
+	}
+	if !th.Known("kim", "192.0.2.1", now) || th.Known("kim", "192.0.2.2", now) || th.Known("lee", "192.0.2.1", now) || th.Known("kim", "192.0.2.1", now.Add(knownFor)) {
+		t.Error("who is known, and where")
+	}
+}

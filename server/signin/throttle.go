@@ -10,9 +10,10 @@ import (
 //
 // A source address (of IPv6 its /64) that has failed waits longer and longer: that hurts only who
 // sits there. An account at which others fail answers sources that it does not know no more often
-// than every half minute; who signed in from their source before does not wait for them, nor does
-// who has a recovery code, which cannot be guessed. So there is no number of failures after which
-// somebody else's account is closed. SIGNIN.md has the figures.
+// than every half minute. Who signed in from their source before waits for neither, but only for what
+// failed at their own account from there, half a minute at most: many people may sit behind one
+// address. Nor does who has a recovery code, which cannot be guessed, wait longer. So there is no number of failures
+// after which somebody else's account is closed. SIGNIN.md has the figures.
 //
 // It is in memory: a restart forgets it. The zero value is ready to use.
 type Throttle struct {
@@ -70,14 +71,19 @@ func (t *Throttle) wait(key string, free int, most time.Duration, now time.Time)
 }
 
 // Try says for how long a try is not even looked at; 0, and it is counted as failed until Succeeded
-// says otherwise, so that a hundred at once are not one. A recovery code waits for its source alone.
+// says otherwise, so that a hundred at once are not one. recovery says that a right recovery code was sent.
 func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	src, acc := source(from), accountKey(account)
-	wait = t.wait(src, sourceFree, sourceMost, now)
-	if seen, ok := t.known[account+" "+src]; !recovery && (!ok || now.Sub(seen) >= knownFor) {
-		wait = max(wait, t.wait(acc, accountFree, accountMost, now))
+	pair := acc + " " + src
+	switch {
+	case t.knows(account, src, now):
+		wait = t.wait(pair, accountFree, accountMost, now)
+	case recovery:
+		wait = min(t.wait(src, sourceFree, sourceMost, now), accountMost)
+	default:
+		wait = max(t.wait(src, sourceFree, sourceMost, now), t.wait(acc, accountFree, accountMost, now))
 	}
 	if wait > 0 {
 		return wait
@@ -88,7 +94,7 @@ func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait
 	if len(t.failing) >= maxThrottled {
 		t.forget(now)
 	}
-	for _, key := range []string{src, acc} {
+	for _, key := range []string{src, acc, pair} {
 		f := t.failing[key]
 		if f == nil || now.Sub(f.last) > forgetAfter {
 			f = &failing{}
@@ -98,6 +104,18 @@ func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait
 		f.last = now
 	}
 	return 0
+}
+
+// Known says whether somebody signed in at an account from a source before.
+func (t *Throttle) Known(account, from string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.knows(account, source(from), now)
+}
+
+func (t *Throttle) knows(account, src string, now time.Time) bool {
+	seen, ok := t.known[account+" "+src]
+	return ok && now.Sub(seen) < knownFor
 }
 
 // forget makes room: what is old goes, and if all of it is new, all of it.
@@ -123,6 +141,7 @@ func (t *Throttle) Succeeded(account, from string, now time.Time) {
 	src := source(from)
 	t.known[account+" "+src] = now
 	delete(t.failing, src)
+	delete(t.failing, accountKey(account)+" "+src)
 	if f := t.failing[accountKey(account)]; f != nil && f.n > 0 {
 		f.n--
 	}
