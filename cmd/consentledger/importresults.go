@@ -120,7 +120,7 @@ func (r *results) load() error {
 			case h.Origin != r.head.Origin:
 				return fmt.Errorf("it is of an import into the ledger %s, and this one is %s", h.Origin, r.head.Origin)
 			case h.SHA256 != r.head.SHA256 || h.Lines != r.head.Lines:
-				return errors.New("the file with the lines is not as it was when the import began")
+				return errors.New("the file with the lines is not as it was when the import began: put it back as it was, and lines that were refused, mended, into a file of their own, or what was recorded is recorded again")
 			}
 			r.head = h
 			continue
