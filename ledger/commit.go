@@ -56,6 +56,7 @@ func (c *committer) init(l *Ledger, head headRow, root seal.Key, tree *chain.Tre
 	c.l, c.tree, c.root = l, tree, root
 	c.recordedAt, c.generation, c.version, c.top = head.recordedAt, head.generation, head.version, head.top
 	c.headMAC = root.Derive(headLabel)
+	l.final.Store(head.generation) // no ledger opens while an older root is there
 	if head.size > 0 {
 		last, err := l.entry(head.size - 1)
 		if err != nil {
@@ -203,6 +204,8 @@ func (c *committer) keep(rot *rotation) chan struct{} {
 		if l.Health() == nil {
 			if err := l.o.Root.Keep(rot.generation); err != nil {
 				l.stop(fmt.Errorf("overwrite the old root key: %w", err))
+			} else {
+				l.final.Store(rot.generation)
 			}
 		}
 		var err error

@@ -127,6 +127,7 @@ type Ledger struct {
 	gate   sync.Mutex // held by the loop while it works, and by a check that needs it at rest
 
 	size       atomic.Uint64 // entries that are durable
+	final      atomic.Uint64 // the generation whose root key is the only one
 	recordedAt atomic.Int64  // of the newest of them, Unix ms
 	nextSlot   atomic.Uint64
 	durable    atomic.Pointer[durableHead]

@@ -318,6 +318,13 @@ func (d *double) LogTile(level int, n uint64) ([]byte, error) {
 	return make([]byte, 8192), d.err
 }
 
+func (d *double) Destruction(index uint64) (ledger.Destruction, error) {
+	if index != 3 {
+		return ledger.Destruction{}, ledger.ErrUnknownDestruction
+	}
+	return ledger.Destruction{Index: 3, Keys: 1, Entries: 2, From: 4, To: 5, Final: true, Grade: "g"}, d.err
+}
+
 func (d *double) PublishedTile(level int, n uint64, width int) ([]byte, error) {
 	if level != 0 || n != 0 {
 		return nil, ledger.ErrUnknownTile

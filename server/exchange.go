@@ -468,6 +468,8 @@ func problemOf(err error) *problem {
 		return newProblem("ground_not_kept", "Access-Ground", "Nothing of this member is kept on that ground. Name the retention class whose law keeps it, as the withdrawal's `kept` did.")
 	case errors.Is(err, ledger.ErrUnknownEntry):
 		return newProblem("unknown_entry", "", "There is no entry of this index.")
+	case errors.Is(err, ledger.ErrUnknownDestruction):
+		return newProblem("unknown_entry", "", "There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.")
 	case errors.Is(err, ledger.ErrUnknownKey):
 		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
 	case errors.Is(err, ledger.ErrUnknownWitness):

@@ -146,6 +146,16 @@ func (s *shop) good(rt route) goodCall {
 		c.path = "/v1/keys/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/keys", newKeyBody()), "id")
 	case "POST /v1/keys":
 		c.body = newKeyBody()
+	case "GET /v1/destructions/:index":
+		id, _ = s.person()
+		s.made(ledger.RoleWriter, "/v1/withdrawals", `{"member_id":"`+id+`","scope":"membership"}`)
+		index := s.ledger.Size() - 1 // the newest may be somebody else's, of those that are called meanwhile
+		for ; ; index-- {
+			if _, err := s.ledger.Destruction(index); err == nil {
+				break
+			}
+		}
+		c.path = fmt.Sprintf("/v1/destructions/%d", index)
 	case "GET /tile/*path":
 		if status, b := s.call(ledger.RoleAuditor, "GET", "/v1/entries/0", ""); status != 200 { // publishes a head
 			s.t.Fatalf("%s", b)

@@ -36,6 +36,7 @@ var showNothing = map[string]string{
 	"GET /v1/notices":             "of no member",
 	"GET /v1/disclosures":         "of data that identifies nobody",
 	"GET /v1/entries/:index":      "sealed bytes",
+	"GET /v1/destructions/:index": "public: that keys died, and never whose",
 	"GET /v1/policies":            "public",
 	"GET /v1/recipients":          "public",
 	"GET /v1/processing-register": "of the policies",

@@ -59,6 +59,7 @@ var reaches = map[string]reach{
 	"GET /v1/due":                        {none: "everybody is shown, and each look is recorded"},
 	"POST /v1/breaches/query":            {body: "members"},
 	"GET /v1/entries/:index":             {none: "an entry is opaque"},
+	"GET /v1/destructions/:index":        {none: "it says that keys died, and never whose"},
 	"GET /v1/policies":                   {none: register},
 	"POST /v1/policies":                  {none: register},
 	"GET /v1/recipients":                 {none: register},

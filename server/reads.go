@@ -153,6 +153,25 @@ func getEntry(x *exchange) *problem {
 	return x.answerJSON(http.StatusOK, out)
 }
 
+func getDestruction(x *exchange) *problem {
+	index, err := decimal(x.params[0].Value)
+	if err != nil {
+		return problemOf(ledger.ErrUnknownDestruction)
+	}
+	d, err := x.s.book.Destruction(index)
+	if err != nil {
+		return x.problemOf(err)
+	}
+	status := "provisional"
+	if d.Final {
+		status = "final"
+	}
+	return x.answerJSON(http.StatusOK, api.Destruction{
+		Index: d.Index, LeafHash: hex.EncodeToString(d.LeafHash[:]), RecordedAt: d.RecordedAt.UTC(), Status: status,
+		Keys: d.Keys, Entries: d.Entries, Generations: api.Generations{From: d.From, To: d.To}, Grade: d.Grade,
+	})
+}
+
 func getPolicies(x *exchange) *problem {
 	rules := x.s.book.Rules()
 	policies := rules.Policies()

@@ -47,6 +47,7 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/breaches/query", action: ledger.ActOffice, look: true, media: mediaJSON, long: true, handle: postBreachQuery},
 
 		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
+		{method: "GET", label: "/v1/destructions/:index", public: true, handle: getDestruction},
 		{method: "GET", label: "/v1/policies", public: true, handle: getPolicies},
 		{method: "POST", label: "/v1/policies", action: ledger.ActPolicies, writes: true, media: mediaYAML, handle: postPolicy},
 		{method: "GET", label: "/v1/recipients", public: true, handle: getRecipients},

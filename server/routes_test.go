@@ -47,6 +47,7 @@ var matrix = map[string]string{
 	"GET /v1/recipients":                 "everybody",
 	"POST /v1/recipients":                "m",
 	"GET /v1/entries/:index":             "wrdam",
+	"GET /v1/destructions/:index":        "everybody",
 	"GET /v1/policies":                   "everybody",
 	"POST /v1/policies":                  "m",
 	"GET /v1/keys":                       "m",

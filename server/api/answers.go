@@ -192,6 +192,24 @@ type EntryProof struct {
 	Checkpoint string   `json:"checkpoint"` // a signed note
 }
 
+// Destruction answers GET /v1/destructions/{index}.
+type Destruction struct {
+	Index       uint64      `json:"index"`
+	LeafHash    string      `json:"leaf_hash"`
+	RecordedAt  time.Time   `json:"recorded_at"`
+	Status      string      `json:"status"`  // final; provisional until the root key before is overwritten
+	Keys        uint64      `json:"keys"`    // that died
+	Entries     uint64      `json:"entries"` // that nobody can read any more
+	Generations Generations `json:"generations"`
+	Grade       string      `json:"grade"` // how surely the root key's keeper forgets
+}
+
+// Generations are those of the root key, before and after a destruction.
+type Generations struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
 // Policies answers GET /v1/policies.
 type Policies struct {
 	Policies []Policy `json:"policies"`

@@ -182,6 +182,10 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 	if err != nil || len(left.Kept) == 0 {
 		t.Errorf("a withdrawal: %+v %v", left, err)
 	}
+	last := left.Entries[len(left.Entries)-1].Index
+	if gone, err := w.Destruction(ctx, last); err != nil || gone.Status != client.DestructionStatusFinal || gone.Index != last {
+		t.Errorf("a destruction: %+v %v", gone, err)
+	}
 	kept, err := d.Kept(ctx, ref, "claim 12", "membership")
 	if err != nil || kept.State != client.KeptApartStateWithdrawn || len(kept.Entries) == 0 {
 		t.Errorf("what is kept: %+v %v", kept, err)

@@ -154,6 +154,24 @@ func (e DecisionDecision) Valid() bool {
 	}
 }
 
+// Defines values for DestructionStatus.
+const (
+	DestructionStatusFinal       DestructionStatus = "final"
+	DestructionStatusProvisional DestructionStatus = "provisional"
+)
+
+// Valid indicates whether the value is a known member of the DestructionStatus enum.
+func (e DestructionStatus) Valid() bool {
+	switch e {
+	case DestructionStatusFinal:
+		return true
+	case DestructionStatusProvisional:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DisclosureForm.
 const (
 	DisclosureFormAnonymised    DisclosureForm = "anonymised"
@@ -618,6 +636,30 @@ type Destroyed struct {
 	Keys    int64 `json:"keys"`
 }
 
+// Destruction Destruction answers GET /v1/destructions/{index}.
+type Destruction struct {
+	// Entries that nobody can read any more
+	Entries int64 `json:"entries"`
+
+	// Generations Generations are those of the root key, before and after a destruction.
+	Generations Generations `json:"generations"`
+
+	// Grade how surely the root key's keeper forgets
+	Grade string `json:"grade"`
+	Index int64  `json:"index"`
+
+	// Keys that died
+	Keys       int64     `json:"keys"`
+	LeafHash   string    `json:"leaf_hash"`
+	RecordedAt time.Time `json:"recorded_at"`
+
+	// Status final; provisional until the root key before is overwritten
+	Status DestructionStatus `json:"status"`
+}
+
+// DestructionStatus final; provisional until the root key before is overwritten
+type DestructionStatus string
+
 // Disclosure Disclosure is the body of POST /v1/disclosures. Without member_id it must be anonymised.
 type Disclosure struct {
 	Basis string `json:"basis,omitempty,omitzero"`
@@ -1071,6 +1113,12 @@ type ExportText struct {
 	PolicyVersion string `json:"policy_version"`
 	Sha256        string `json:"sha256"`
 	Text          string `json:"text"`
+}
+
+// Generations Generations are those of the root key, before and after a destruction.
+type Generations struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
 }
 
 // Guardian Guardian says that a minor's guardian consented, and how that was verified.

@@ -74,6 +74,12 @@ func (c *Client) Entry(ctx context.Context, index int64, options ...Option) (*En
 	return ask[EntryProof](ctx, c, getting(fmt.Sprintf("/v1/entries/%d", index)), options)
 }
 
+// Destruction says of the destruction whose entry has an index, that of class destructions in the answer to a
+// withdrawal, whether it is final.
+func (c *Client) Destruction(ctx context.Context, index int64, options ...Option) (*Destruction, error) {
+	return ask[Destruction](ctx, c, getting(fmt.Sprintf("/v1/destructions/%d", index)), options)
+}
+
 // Checkpoint is the newest signed tree head, a signed note. Keep some: a rewritten history shows against them.
 func (c *Client) Checkpoint(ctx context.Context, options ...Option) (string, error) {
 	k := getting("/checkpoint")
