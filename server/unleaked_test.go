@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -199,8 +200,12 @@ func searchLeaks() (clean bool) {
 func sayMetrics(to *leaks.Search, s *Server) {
 	w := httptest.NewRecorder()
 	s.metrics.handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	to.Said("a metric", w.Body.String())
+	// A count of six digits is somebody's code now and then: what is counted is no leak, and what it is
+	// counted by would be.
+	to.Said("a metric", sampleValue.ReplaceAllString(w.Body.String(), " n"))
 }
+
+var sampleValue = regexp.MustCompile(`(?m) [0-9.e+-]+$`)
 
 // TestALeakThatIsPlantedIsFound is the control of the search: a server that says in a log, a problem or a metric what it was sent.
 func TestALeakThatIsPlantedIsFound(t *testing.T) {
