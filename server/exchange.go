@@ -459,7 +459,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, ledger.ErrNotRecorded):
 		return lowDisk()
 	case errors.Is(err, ledger.ErrUnknownMember):
-		return newProblem("unknown_member", "", "No such member is on record. A consent with `enrol: true` records a new one.")
+		return newProblem("unknown_member", "", "No living membership is on record. Of a member who has left, lookups say withdrawn and the officer reads what is kept; only a consent with `enrol: true` begins a membership.")
 	case errors.Is(err, ledger.ErrWithdrawn):
 		return newProblem("member_withdrawn", "", "The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.")
 	case errors.Is(err, ledger.ErrDormant):

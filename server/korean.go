@@ -123,8 +123,8 @@ var inKorean = map[string]string{
 	"Send the index of the first entry.":                                                                             "첫 기록의 번호를 보내십시오.",
 
 	// Of what is not there, and of the state.
-	"No such member is on record. A consent with `enrol: true` records a new one.":                                       "기록된 회원이 아닙니다. `enrol: true`인 동의로 새 회원을 기록할 수 있습니다.",
-	"There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.": "이 번호의 파기가 없습니다. 철회에 대한 응답에서 destructions 분류의 기록 번호를 쓰십시오.",
+	"No living membership is on record. Of a member who has left, lookups say withdrawn and the officer reads what is kept; only a consent with `enrol: true` begins a membership.": "지금의 회원 자격이 기록에 없습니다. 떠난 회원은 조회에서 withdrawn으로 나오고, 보관된 것은 담당자가 읽습니다. `enrol: true`인 동의로만 회원 자격이 시작됩니다.",
+	"There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.":                                                            "이 번호의 파기가 없습니다. 철회에 대한 응답에서 destructions 분류의 기록 번호를 쓰십시오.",
 	"There is no entry of this index.":                                                                                            "이 번호의 기록이 없습니다.",
 	"There is no API key of this id; GET /v1/keys lists them.":                                                                    "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",
 	"There is no witness of this id; GET /v1/witnesses lists them.":                                                               "이 식별자의 증인이 없습니다. GET /v1/witnesses로 목록을 볼 수 있습니다.",

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -148,7 +149,7 @@ type call struct {
 func (k call) at(format string, names ...string) call {
 	args := make([]any, len(names))
 	for i, name := range names {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+		if !given(format, i, name) || strings.ContainsFunc(name, func(r rune) bool {
 			return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-'
 		}) {
 			k.err = errors.New("consentledger: a ref or id is one that the server gave, such as mbr_… or rqt_…; a member's own id does not belong into a path, Lookup tells their ref")
@@ -157,6 +158,15 @@ func (k call) at(format string, names ...string) call {
 	}
 	k.path = fmt.Sprintf(format, args...)
 	return k
+}
+
+// given says whether a name looks like one that the server gives. A member's own id, put where a ref belongs,
+// is not sent: it would stand in the logs of everything between here and the ledger.
+func given(format string, at int, name string) bool {
+	if at == 0 && strings.HasPrefix(format, "/v1/members/") {
+		return strings.HasPrefix(name, "mbr_")
+	}
+	return slices.ContainsFunc([]string{"cor_", "hld_", "key_", "opr_", "rqt_", "wit_"}, func(kind string) bool { return strings.HasPrefix(name, kind) })
 }
 
 func (k call) because(reason string) call {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"consentledger/ledger"
 	"consentledger/server/client"
 )
 
@@ -118,5 +119,29 @@ func TestAnAnswerOfSomethingElseIsAnError(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, got, err)
 		}
 		ts.Close()
+	}
+}
+
+// A member's own id never stands in a path, also where it was put in a ref's place by mistake.
+func TestAMembersOwnIDIsNotSentInAPath(t *testing.T) {
+	s := newShop(t)
+	asked := 0
+	url := s.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++; next.ServeHTTP(w, r) })
+	})
+	c := s.to(url, client.Options{Key: s.keys[ledger.RoleDPO], Attempts: 1})
+	for _, id := range []string{"u-1001", "kim", "key_kim", "", "mbr"} {
+		if _, err := c.Export(t.Context(), id, "a request"); err == nil || strings.Contains(err.Error(), "u-1001") {
+			t.Errorf("an export: %v", err)
+		}
+		if _, err := c.PlaceHold(t.Context(), id, client.Hold{}); err == nil {
+			t.Error("a hold")
+		}
+	}
+	if asked != 0 {
+		t.Errorf("%d calls were sent", asked)
+	}
+	if _, err := c.Export(t.Context(), "mbr_aaaaaaaaaaaaaaaaaaaaaaaaaa", "a request"); !client.HasCode(err, "unknown_member") || asked != 1 {
+		t.Errorf("control: %v after %d calls", err, asked)
 	}
 }

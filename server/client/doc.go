@@ -8,7 +8,8 @@
 // Every call that writes carries an idempotency key, and is sent again under the same key, with the same
 // bytes, when its answer is lost or says that the outcome is unknown: it is recorded once. Calls are also sent
 // again when the server says that it is busy or stops, or that there were too many, no sooner than it asks for.
-// What the server refuses is a [*Problem] and is not sent again. A call whose outcome is still unknown when
+// What the server refuses is a [*Problem] and is not sent again. So is what passes by itself, once patience has ended,
+// and the code already_done, which is no refusal: it is recorded, and only its first answer is gone. A call whose outcome is still unknown when
 // patience or the context ends is an [*Unknown] with its idempotency key: send the same call again with
 // [IdempotencyKey], after a restart too.
 //

@@ -47,7 +47,8 @@ func HasCode(err error, codes ...string) bool {
 	return errors.As(err, &p) && slices.Contains(codes, p.Code)
 }
 
-// Unknown means that nobody knows whether a call was recorded: it was sent, and no answer that says so came.
+// Unknown means that nobody knows whether a call was recorded: no answer that says so came. It may not have been
+// sent at all, where the server could not be reached.
 // Made again with the same arguments and IdempotencyKey, it is recorded once at most.
 type Unknown struct {
 	IdempotencyKey string // empty for a DELETE, which needs none: made again, it finds nothing to delete
