@@ -77,13 +77,13 @@ func entryPoints(files []*ast.File) map[string]*entryPoint {
 	}
 	for name, p := range points {
 		p.reaches = map[string]bool{}
-		for todo := []string{name}; len(todo) > 0; {
-			next := todo[0]
-			todo = todo[1:]
+		for pending := []string{name}; len(pending) > 0; {
+			next := pending[0]
+			pending = pending[1:]
 			for called := range calls[next] {
 				if !p.reaches[called] {
 					p.reaches[called] = true
-					todo = append(todo, called)
+					pending = append(pending, called)
 				}
 			}
 		}

@@ -125,15 +125,18 @@ var inKorean = map[string]string{
 	// Of what is not there, and of the state.
 	"No living membership is on record. Of a member who has left, lookups say withdrawn and the officer reads what is kept; only a consent with `enrol: true` begins a membership.": "지금의 회원 자격이 기록에 없습니다. 떠난 회원은 조회에서 withdrawn으로 나오고, 보관된 것은 담당자가 읽습니다. `enrol: true`인 동의로만 회원 자격이 시작됩니다.",
 	"There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.":                                                            "이 번호의 파기가 없습니다. 철회에 대한 응답에서 destructions 분류의 기록 번호를 쓰십시오.",
-	"There is no entry of this index.":                                                                                            "이 번호의 기록이 없습니다.",
-	"There is no API key of this id; GET /v1/keys lists them.":                                                                    "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",
-	"There is no witness of this id; GET /v1/witnesses lists them.":                                                               "이 식별자의 증인이 없습니다. GET /v1/witnesses로 목록을 볼 수 있습니다.",
-	"A witness is a URL and a key; send both.":                                                                                    "증인은 URL과 키로 이루어집니다. 둘 다 보내십시오.",
-	"Send a witness, url and key, or required, or all three.":                                                                     "증인의 url과 key, 또는 required, 또는 셋 모두를 보내십시오.",
+
+	"There is no entry of this index.":                              "이 번호의 기록이 없습니다.",
+	"There is no API key of this id; GET /v1/keys lists them.":      "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",
+	"There is no witness of this id; GET /v1/witnesses lists them.": "이 식별자의 증인이 없습니다. GET /v1/witnesses로 목록을 볼 수 있습니다.",
+	"A witness is a URL and a key; send both.":                      "증인은 URL과 키로 이루어집니다. 둘 다 보내십시오.",
+	"Send a witness, url and key, or required, or all three.":       "증인의 url과 key, 또는 required, 또는 셋 모두를 보내십시오.",
+
 	"What was asked for is recorded, and too few witnesses have signed its head so far. Ask again after the time in Retry-After.": "요청한 것은 기록되었으나 그 헤드에 서명한 증인이 아직 부족합니다. Retry-After의 시간이 지난 뒤 다시 요청하십시오.",
-	"There is no full tile of this level and number.":                                                                             "이 단계와 번호의 완전한 타일이 없습니다.",
-	"There is no tile or bundle of this path under the newest checkpoint.":                                                        "가장 새로운 체크포인트 아래에 이 경로의 타일이나 묶음이 없습니다.",
-	"No tree head has been published yet; ask again in a second.":                                                                 "아직 공표된 트리 헤드가 없습니다. 1초 뒤에 다시 요청하십시오.",
+
+	"There is no full tile of this level and number.":                      "이 단계와 번호의 완전한 타일이 없습니다.",
+	"There is no tile or bundle of this path under the newest checkpoint.": "가장 새로운 체크포인트 아래에 이 경로의 타일이나 묶음이 없습니다.",
+	"No tree head has been published yet; ask again in a second.":          "아직 공표된 트리 헤드가 없습니다. 1초 뒤에 다시 요청하십시오.",
 
 	"The member has withdrawn, and what is kept is kept apart. The officer reads it on the ground that keeps it: GET /v1/members/{ref}/kept.":                                         "탈퇴한 회원이며, 보관하는 것은 따로 두었습니다. 개인정보 보호책임자가 보관 근거를 밝히고 GET /v1/members/{ref}/kept로 열람합니다.",
 	"The member is dormant, and what is recorded of them is kept apart. POST /v1/reactivations when they come back; until then the officer reads it with GET /v1/members/{ref}/kept.": "휴면 상태의 회원이며, 기록은 따로 두었습니다. 회원이 돌아오면 POST /v1/reactivations를 보내고, 그 전에는 개인정보 보호책임자가 GET /v1/members/{ref}/kept로 열람합니다.",
