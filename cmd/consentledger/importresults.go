@@ -83,7 +83,7 @@ func openResults(path string, head resultsHead) (_ *results, err error) {
 	}
 	if err := r.load(); err != nil {
 		_ = r.f.Close()
-		return nil, fmt.Errorf("go on from %s: %w: give --results another name to begin anew", path, err)
+		return nil, fmt.Errorf("go on from %s: %w (another name for --results begins anew, and records again whatever this import has recorded)", path, err)
 	}
 	return r, nil
 }
