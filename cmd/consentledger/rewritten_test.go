@@ -29,12 +29,19 @@ type rewriting struct {
 	first  string // the directory with the history that was shown to the world
 	second string // the one with the history that took its place; at least as long
 	head   []byte // the last checkpoint of the first
+	twin   []byte // one of the second, of the same size
 	key    string // the public key of both
 }
 
 func rewriteHistory(t *testing.T) rewriting {
 	t.Helper()
-	r := rewriting{first: newLedger(t, 270)}
+	return rewriteFrom(t, newLedger(t, 270))
+}
+
+// rewriteFrom writes two histories of a closed ledger, which goes on as the first of them.
+func rewriteFrom(t *testing.T, ledger string) rewriting {
+	t.Helper()
+	r := rewriting{first: ledger}
 	r.second = filepath.Join(t.TempDir(), "L")
 	for from, to := range map[string]string{r.first: r.second, filepath.Dir(datadir.DefaultRoot(r.first)): filepath.Dir(datadir.DefaultRoot(r.second))} {
 		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
@@ -53,11 +60,16 @@ func rewriteHistory(t *testing.T) rewriting {
 		}
 	}
 	enrolMore(t, r.first, "first", 5)
-	enrolMore(t, r.second, "second", 8)
+	enrolMore(t, r.second, "second", 5)
 	r.head, r.key = publishedBy(t, r.first)
-	if _, other := publishedBy(t, r.second); other != r.key {
+	var other string
+	if r.twin, other = publishedBy(t, r.second); other != r.key {
 		t.Fatal("the histories have two keys: this is no rewriting")
 	}
+	if entriesOf(t, string(r.twin)) != entriesOf(t, string(r.head)) || bytes.Equal(r.twin, r.head) {
+		t.Fatalf("these are not two heads of one size:\n%s\n%s", r.head, r.twin)
+	}
+	enrolMore(t, r.second, "later", 3)
 	return r
 }
 

@@ -32,12 +32,7 @@ func (s *process) text(path string) (status int, body string, err error) {
 // and root key too, and goes on from there.
 func TestALedgerThatAWitnessKnowsBetterIsStopped(t *testing.T) {
 	dir := t.TempDir()
-	state := filepath.Join(dir, "witness")
-	out, err := exec.Command("consentledger", "witness", "init", "--state", state, "--name", "witness.example/w1").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	witnessKey := strings.Fields(string(out[bytes.Index(out, []byte("verifier key")):]))[2]
+	state, witnessKey := newWitness(t)
 	theirs, err := fnote.NewVerifierForCosignatureV1(witnessKey)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +109,7 @@ func TestALedgerThatAWitnessKnowsBetterIsStopped(t *testing.T) {
 		replaceWhole(t, filepath.Join(saved, name), filepath.Join(dir, name))
 	}
 	cmd := exec.Command("consentledger", "serve", "--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "data"), "--accept-weak-root")
-	out, err = cmd.CombinedOutput()
+	out, err := cmd.CombinedOutput()
 	if exitOf(err) != "2" || !strings.Contains(string(out), "witness.example/w1 has signed a head of ") || !strings.Contains(string(out), "older database was put back") {
 		t.Errorf("an old database was not refused: %v\n%s", err, out)
 	}

@@ -178,12 +178,7 @@ func TestAWitnessThatIsKilledSignsOneHistory(t *testing.T) {
 		rounds = 50
 	}
 	dir := t.TempDir()
-	state := filepath.Join(dir, "state")
-	out, err := exec.Command("consentledger", "witness", "init", "--state", state, "--name", "witness.example/w1").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	key := strings.Fields(string(out[bytes.Index(out, []byte("verifier key")):]))[2]
+	state, key := newWitness(t)
 	var seed [32]byte
 	seed[0] = 1
 	signer, vkey, err := chain.NewSigner("liar.example/log", seed)
@@ -267,6 +262,17 @@ func TestAWitnessThatIsKilledSignsOneHistory(t *testing.T) {
 	if l.judge() == nil {
 		t.Error("two histories were signed, and it does not show")
 	}
+}
+
+// newWitness makes a witness, and returns its directory and its verifier key.
+func newWitness(t *testing.T) (state, key string) {
+	t.Helper()
+	state = filepath.Join(t.TempDir(), "state")
+	out, err := exec.Command("consentledger", "witness", "init", "--state", state, "--name", "witness.example/w1").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return state, strings.Fields(string(out[bytes.Index(out, []byte("verifier key")):]))[2]
 }
 
 // startWitness starts the real witness and waits until it listens.
