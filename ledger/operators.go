@@ -116,11 +116,9 @@ func (l *Ledger) Operators(ctx context.Context, who Caller) ([]OperatorRow, []co
 // operatorName reads the name of an operator, empty once it is destroyed.
 func (l *Ledger) operatorName(ctx context.Context, id string) (name string, err error) {
 	err = l.readOperator(ctx, id, func(m *member, _ time.Time) error {
-		all, _, err := l.openMember(m.rec)
-		for _, e := range all {
-			if e.Event.Kind == consent.KindOperator {
-				name = e.Event.Name
-			}
+		e, err := l.newestOf(m, consent.OperatorClass)
+		if e != nil {
+			name = e.Event.Name
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"consentledger/ledger/consent"
@@ -28,13 +29,41 @@ func (l *Ledger) SignInRecord(ctx context.Context, id string) (record []byte, er
 }
 
 func (l *Ledger) signInOf(m *member) (record []byte, err error) {
-	all, _, err := l.openMember(m.rec)
-	for _, e := range all { // the newest is the last
-		if e.Event.Kind == consent.KindSignIn {
-			record = e.Event.SignIn
-		}
+	e, err := l.newestOf(m, consent.SignInClass)
+	if e == nil || err != nil {
+		return nil, err
 	}
-	return record, err
+	return e.Event.SignIn, nil
+}
+
+// newestOf opens the newest entry of a class that is not kept for a time, nil if there is none. It opens
+// no other: what anybody may ask for must not cost more the longer the log is.
+func (l *Ledger) newestOf(m *member, class consent.ClassID) (newest *opened, err error) {
+	for i, mk := range m.keys {
+		if mk.name.Class != class || mk.count == 0 {
+			continue
+		}
+		index, ok, err := l.tags.Find(mk.tagger.Tag(mk.count - 1))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, l.damaged(fmt.Errorf("%w: the newest entry of a key is not found", ErrCorrupt))
+		}
+		if newest != nil && index < newest.Index {
+			continue
+		}
+		raw, err := l.entries([]uint64{index})
+		if err != nil {
+			return nil, l.damaged(err)
+		}
+		e, err := l.openOne(l.register.Load(), mk, &m.rec.Keys[i], index, raw[0])
+		if err != nil {
+			return nil, l.damaged(err)
+		}
+		newest = &e
+	}
+	return newest, nil
 }
 
 // InviteOperator replaces what an operator signs in with by an invitation, and destroys what there
