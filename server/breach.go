@@ -31,7 +31,7 @@ func postBreachQuery(x *exchange) *problem {
 	out := rows{x: x, rc: http.NewResponseController(x.w), sent: x.s.now()}
 	_ = out.rc.SetReadDeadline(time.Time{}) // the body has been read
 	err := x.s.book.Breach(ctx, x.caller, x.look, q, func(row ledger.BreachRow) error {
-		if !x.s.book.Lives(x.caller) {
+		if !x.lives() { // the key, the operator or the session has ended
 			return ledger.ErrUnauthorized
 		}
 		x.out = appendAffected(x.out, row)

@@ -380,7 +380,7 @@ var bodies = map[string]string{
 func newDouble(t testing.TB, d *double) *Server {
 	t.Helper()
 	s := newServer(d, Options{})
-	s.people.show(operatorInTests, shownSecret, time.Now())
+	s.people.show(operatorInTests, aPerson().invitation, shownSecret, time.Now())
 	return s
 }
 

@@ -64,8 +64,10 @@ func postHandover(x *exchange) *problem {
 	if err != nil {
 		return x.registerProblem(err)
 	}
-	x.s.sessions.endOf(x.params[0].Value)
-	x.s.sessions.endOf(in.To)
+	if !written.Replayed { // a call that is sent again ends no session that has begun since
+		x.s.sessions.endOf(x.params[0].Value)
+		x.s.sessions.endOf(in.To)
+	}
 	x.replayed(written.Replayed)
 	return x.answerJSON(http.StatusCreated, api.Recorded{Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC()})
 }

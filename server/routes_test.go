@@ -133,7 +133,7 @@ func TestTheAPIIsDocumentedCallByCall(t *testing.T) {
 func TestTheControlSocketMayMakeEveryCall(t *testing.T) {
 	s := newDouble(t, &double{size: 3})
 	for _, rt := range append(s.routes(), s.controlRoutes()...) {
-		s.people.show(operatorInTests, shownSecret, time.Now())
+		s.people.show(operatorInTests, aPerson().invitation, shownSecret, time.Now())
 		w := do(s.ControlHandler(), request(rt, ""))
 		if w.Code < 200 || w.Code > 299 {
 			t.Errorf("%s %s: %d %s", rt.method, rt.label, w.Code, w.Body)

@@ -28,8 +28,9 @@ type people struct {
 }
 
 type pendingSecret struct {
-	secret []byte
-	until  time.Time
+	invitation string // for which it was shown
+	secret     []byte
+	until      time.Time
 }
 
 func newPeople() *people { return &people{throttle: newThrottle()} }
@@ -45,7 +46,7 @@ const (
 	guessesAtOnce = 16
 )
 
-func (p *people) show(operator string, secret []byte, now time.Time) {
+func (p *people) show(operator, invitation string, secret []byte, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k, v := range p.pending {
@@ -56,16 +57,23 @@ func (p *people) show(operator string, secret []byte, now time.Time) {
 	if p.pending == nil || len(p.pending) >= maxPending {
 		p.pending = map[string]pendingSecret{}
 	}
-	p.pending[operator] = pendingSecret{secret, now.Add(pendingFor)}
+	p.pending[operator] = pendingSecret{invitation, secret, now.Add(pendingFor)}
 }
 
-func (p *people) shown(operator string, now time.Time) []byte {
+func (p *people) shown(operator, invitation string, now time.Time) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if v, ok := p.pending[operator]; ok && now.Before(v.until) {
+	if v, ok := p.pending[operator]; ok && v.invitation == invitation && now.Before(v.until) {
 		return v.secret
 	}
 	return nil
+}
+
+// taken forgets what was shown: the ledger has it now.
+func (p *people) taken(operator string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.pending, operator)
 }
 
 func postInvitation(x *exchange) *problem {
@@ -91,8 +99,8 @@ func postInvitation(x *exchange) *problem {
 }
 
 // try slows guessing down. What it lets through counts as failed until it is known to be right.
-func (x *exchange) try(operator string, recovery bool) *problem {
-	wait := x.s.people.throttle.Try(operator, withoutPort(x.r.RemoteAddr), recovery, x.s.now())
+func (x *exchange) try(operator string, sure bool) *problem {
+	wait := x.s.people.throttle.Try(operator, withoutPort(x.r.RemoteAddr), sure, x.s.now())
 	if wait == 0 {
 		return nil
 	}
@@ -105,8 +113,13 @@ func throttled(wait time.Duration) *problem {
 	return p
 }
 
-func (x *exchange) succeeded(operator string) {
-	x.s.people.throttle.Succeeded(operator, withoutPort(x.r.RemoteAddr), x.s.now())
+func (x *exchange) succeeded(operator string, sure bool) {
+	x.s.people.throttle.Succeeded(operator, withoutPort(x.r.RemoteAddr), sure, x.s.now())
+}
+
+// undone takes back that a try was counted, of who has not failed.
+func (x *exchange) undone(operator string, sure bool) {
+	x.s.people.throttle.Undone(operator, withoutPort(x.r.RemoteAddr), sure)
 }
 
 // recordOf reads what an operator signs in with. Nobody has an empty one: who is not there, or has
@@ -134,13 +147,15 @@ func invitationInvalid() *problem {
 	return newProblem("invitation_invalid", "", "The invitation is not this person's, was used, or is too old. Ask an admin for another: POST /v1/operators/{id}/invitations.")
 }
 
-// invited reads the record of who shows an invitation.
+// invited reads the record of who shows an invitation. Only one that is right goes before the failures of
+// others: a wrong one is a guess like any.
 func (x *exchange) invited(operator, invitation string) (*signin.Record, []byte, *problem) {
-	if p := x.try(operator, false); p != nil {
+	r, raw, p := x.recordOf(operator)
+	if p != nil {
 		return nil, nil, p
 	}
-	r, raw, p := x.recordOf(operator)
-	if p == nil && !r.Invited(invitation, x.s.now()) {
+	is := r.Invited(invitation, x.s.now())
+	if p = x.try(operator, is); p == nil && !is {
 		p = invitationInvalid()
 	}
 	return r, raw, p
@@ -163,8 +178,8 @@ func postEnrolment(x *exchange) *problem {
 	if err != nil {
 		return x.problemOf(err)
 	}
-	x.s.people.show(in.Operator, secret, x.s.now())
-	x.succeeded(in.Operator)
+	x.s.people.show(in.Operator, in.Invitation, secret, x.s.now())
+	x.undone(in.Operator, true)
 	return x.answerJSON(http.StatusCreated, api.Enrolment{Secret: signin.SecretText(secret), URI: signin.SecretURI(secret, in.Operator)})
 }
 
@@ -185,7 +200,7 @@ func postConfirmation(x *exchange) *problem {
 		return p
 	}
 	now := x.s.now()
-	secret := x.s.people.shown(in.Operator, now)
+	secret := x.s.people.shown(in.Operator, in.Invitation, now)
 	if secret == nil {
 		return newProblem("enrolment_not_begun", "", "POST /v1/enrolments first, put the secret into the app within 15 minutes, and send its code.")
 	}
@@ -200,7 +215,8 @@ func postConfirmation(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	x.succeeded(in.Operator)
+	x.s.people.taken(in.Operator)
+	x.succeeded(in.Operator, true)
 	x.s.sessions.endOf(in.Operator)
 	return x.answerJSON(http.StatusCreated, api.Enrolled{Operator: in.Operator, RecoveryCodes: recovery, Entries: apiEntries(written.Entries), RecordedAt: written.RecordedAt.UTC()})
 }
@@ -244,12 +260,14 @@ func postSession(x *exchange) *problem {
 	if recovery {
 		next = r.Recover(in.RecoveryCode)
 	}
-	if p := x.try(in.Operator, next != nil); p != nil {
+	sure := next != nil
+	if p := x.try(in.Operator, sure); p != nil {
 		return p
 	}
 	now := x.s.now()
-	if x.s.people.guesses.Add(1) > guessesAtOnce && !x.s.people.throttle.Known(in.Operator, withoutPort(x.r.RemoteAddr), now) {
+	if x.s.people.guesses.Add(1) > guessesAtOnce && !sure && !x.s.people.throttle.Known(in.Operator, withoutPort(x.r.RemoteAddr), now) {
 		x.s.people.guesses.Add(-1)
+		x.undone(in.Operator, sure)
 		return throttled(time.Second)
 	}
 	knows := r.Knows(in.Password)
@@ -275,7 +293,7 @@ func postSession(x *exchange) *problem {
 	if err != nil {
 		return x.problemOf(err)
 	}
-	x.succeeded(in.Operator)
+	x.succeeded(in.Operator, sure)
 	return x.answerJSON(http.StatusCreated, api.Session{
 		Session: token, Operator: in.Operator, Role: string(who.Role),
 		IdleSeconds: int(sessionIdle.Seconds()), ExpiresAt: now.Add(sessionLongest).UTC(),

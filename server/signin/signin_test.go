@@ -155,7 +155,7 @@ func TestGuessingIsSlowAndKeepsNobodyOut(t *testing.T) {
 	if th.Try("kim", "192.0.2.1", false, now) != 0 {
 		t.Fatal("a first try waits")
 	}
-	th.Succeeded("kim", "192.0.2.1", now) // the holder signs in from here
+	th.Succeeded("kim", "192.0.2.1", false, now) // the holder signs in from here
 	tries := 0
 	for end := now.Add(24 * time.Hour); now.Before(end); now = now.Add(time.Second) {
 		if th.Try("kim", "203.0.113.9", false, now) == 0 {
@@ -205,7 +205,7 @@ func TestGuessingIsSlowAndKeepsNobodyOut(t *testing.T) {
 func TestWhoSharesAnAddressWithAGuesserIsLetIn(t *testing.T) {
 	var th Throttle
 	now := time.Unix(0, 0)
-	th.Succeeded("kim", "192.0.2.1", now)
+	th.Succeeded("kim", "192.0.2.1", false, now)
 	for range 1000 {
 		now = now.Add(time.Second)
 		th.Try("lee", "192.0.2.1", false, now)

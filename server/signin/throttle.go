@@ -1,7 +1,9 @@
 package signin
 
 import (
+	"hash/maphash"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,8 +20,13 @@ import (
 // It is in memory: a restart forgets it. The zero value is ready to use.
 type Throttle struct {
 	mu      sync.Mutex
-	failing map[string]*failing
+	failing map[string]*failing  // by source, by source and account, and by account of who was sure
 	known   map[string]time.Time // account and source that signed in
+
+	// Anything may be sent for an account, so accounts share a table that does not grow: what is failed at
+	// elsewhere neither fills the memory nor makes room by forgetting.
+	seed     maphash.Seed
+	accounts []failing
 }
 
 type failing struct {
@@ -35,6 +42,7 @@ const (
 	forgetAfter  = time.Hour
 	knownFor     = 30 * 24 * time.Hour
 	maxThrottled = 100_000
+	accountTable = 1 << 16
 )
 
 func source(from string) string {
@@ -51,15 +59,21 @@ func source(from string) string {
 	return "source/" + p.String()
 }
 
-// accountKey has a bound: what is sent for an account may be anything, and is not to fill the memory.
+// accountKey has a bound: what is sent for an account may be anything.
 func accountKey(account string) string {
 	const most = 64
 	return "account/" + account[:min(len(account), most)]
 }
 
-// wait is for how long a key still waits.
-func (t *Throttle) wait(key string, free int, most time.Duration, now time.Time) time.Duration {
-	f := t.failing[key]
+func (t *Throttle) account(account string) *failing {
+	if t.accounts == nil {
+		t.seed, t.accounts = maphash.MakeSeed(), make([]failing, accountTable)
+	}
+	return &t.accounts[maphash.String(t.seed, account)%accountTable]
+}
+
+// wait is for how long one still waits who has failed so often.
+func (f *failing) wait(free int, most time.Duration, now time.Time) time.Duration {
 	if f == nil || f.n <= free {
 		return 0
 	}
@@ -70,20 +84,40 @@ func (t *Throttle) wait(key string, free int, most time.Duration, now time.Time)
 	return max(0, f.last.Add(delay).Sub(now))
 }
 
+func (f *failing) count(now time.Time) {
+	if now.Sub(f.last) > forgetAfter {
+		f.n = 0
+	}
+	f.n++
+	f.last = now
+}
+
+func (f *failing) uncount() {
+	if f != nil && f.n > 0 {
+		f.n--
+	}
+}
+
+// sureKey is of who tries with what cannot be guessed: with one that leaked, guesses at the rest are as
+// slow as any.
+func sureKey(account string) string { return "sure/" + account }
+
 // Try says for how long a try is not even looked at; 0, and it is counted as failed until Succeeded
-// says otherwise, so that a hundred at once are not one. recovery says that a right recovery code was sent.
-func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait time.Duration) {
+// or Undone says otherwise, so that a hundred at once are not one. sure says that what was sent cannot be
+// guessed, and is right: a recovery code or an invitation.
+func (t *Throttle) Try(account, from string, sure bool, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	src, acc := source(from), accountKey(account)
-	pair := acc + " " + src
+	src := source(from)
+	pair := accountKey(account) + " " + src
 	switch {
+	case sure:
+		wait = max(min(t.failing[src].wait(sourceFree, sourceMost, now), accountMost),
+			t.failing[sureKey(account)].wait(accountFree, accountMost, now))
 	case t.knows(account, src, now):
-		wait = t.wait(pair, accountFree, accountMost, now)
-	case recovery:
-		wait = min(t.wait(src, sourceFree, sourceMost, now), accountMost)
+		wait = t.failing[pair].wait(accountFree, accountMost, now)
 	default:
-		wait = max(t.wait(src, sourceFree, sourceMost, now), t.wait(acc, accountFree, accountMost, now))
+		wait = max(t.failing[src].wait(sourceFree, sourceMost, now), t.account(account).wait(accountFree, accountMost, now))
 	}
 	if wait > 0 {
 		return wait
@@ -94,16 +128,39 @@ func (t *Throttle) Try(account, from string, recovery bool, now time.Time) (wait
 	if len(t.failing) >= maxThrottled {
 		t.forget(now)
 	}
-	for _, key := range []string{src, acc, pair} {
+	for _, key := range t.keys(account, src, sure) {
 		f := t.failing[key]
-		if f == nil || now.Sub(f.last) > forgetAfter {
+		if f == nil {
 			f = &failing{}
 			t.failing[key] = f
 		}
-		f.n++
-		f.last = now
+		f.count(now)
+	}
+	if !sure {
+		t.account(account).count(now)
 	}
 	return 0
+}
+
+// keys are those that a try is counted under, beside its account.
+func (t *Throttle) keys(account, src string, sure bool) []string {
+	if sure {
+		return []string{src, sureKey(account)}
+	}
+	return []string{src, accountKey(account) + " " + src}
+}
+
+// Undone takes back that a try was counted: it was right and nobody signed in with it, or it was not
+// looked at.
+func (t *Throttle) Undone(account, from string, sure bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range t.keys(account, source(from), sure) {
+		t.failing[key].uncount()
+	}
+	if !sure {
+		t.account(account).uncount()
+	}
 }
 
 // Known says whether somebody signed in at an account from a source before.
@@ -118,7 +175,8 @@ func (t *Throttle) knows(account, src string, now time.Time) bool {
 	return ok && now.Sub(seen) < knownFor
 }
 
-// forget makes room: what is old goes, and if all of it is new, all of it.
+// forget makes room: what is old goes, and if all of it is new, all of it. Whoever has so many sources
+// needs none of them twice, so that costs nothing.
 func (t *Throttle) forget(now time.Time) {
 	for k, f := range t.failing {
 		if now.Sub(f.last) > forgetAfter {
@@ -126,13 +184,17 @@ func (t *Throttle) forget(now time.Time) {
 		}
 	}
 	if len(t.failing) >= maxThrottled {
-		clear(t.failing)
+		for k := range t.failing {
+			if !strings.HasPrefix(k, "sure/") { // of whom there are as many as operators
+				delete(t.failing, k)
+			}
+		}
 	}
 }
 
 // Succeeded notes that somebody signed in: their source is known now, and is no longer slowed down.
 // What others have failed at the account stays.
-func (t *Throttle) Succeeded(account, from string, now time.Time) {
+func (t *Throttle) Succeeded(account, from string, sure bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil || len(t.known) >= maxThrottled {
@@ -142,7 +204,8 @@ func (t *Throttle) Succeeded(account, from string, now time.Time) {
 	t.known[account+" "+src] = now
 	delete(t.failing, src)
 	delete(t.failing, accountKey(account)+" "+src)
-	if f := t.failing[accountKey(account)]; f != nil && f.n > 0 {
-		f.n--
+	delete(t.failing, sureKey(account))
+	if !sure {
+		t.account(account).uncount()
 	}
 }
