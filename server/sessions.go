@@ -34,23 +34,24 @@ type sessions struct {
 	mu  sync.Mutex
 	all map[[32]byte]*session
 
-	ends uint64 // how often somebody's were ended
+	ends map[string]uint64 // by operator: how often theirs were ended
 }
 
 func isSession(token string) bool { return strings.HasPrefix(token, sessionPrefix) }
 
-// errEnded says that somebody's sessions were ended while one was begun.
-var errEnded = errors.New("sessions were ended meanwhile")
+// errEnded says that an operator's sessions were ended while one was begun.
+var errEnded = errors.New("the operator's sessions were ended meanwhile")
 
 // moment is what begin is told: taken before it is looked at what somebody signs in with, so that an
-// invitation that comes between that and the session ends it all the same.
-func (t *sessions) moment() uint64 {
+// invitation that comes between that and the session ends it all the same. It asks for no place in
+// memory, because anybody may ask it of any name.
+func (t *sessions) moment(operator string) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.ends
+	return t.ends[operator]
 }
 
-// begin makes a session of an operator and returns its token, unless sessions were ended since the moment.
+// begin makes a session of an operator and returns its token, unless theirs were ended since the moment.
 func (t *sessions) begin(rand io.Reader, operator string, moment uint64, now time.Time) (token string, err error) {
 	var raw [sessionBytes]byte
 	if _, err := io.ReadFull(rand, raw[:]); err != nil {
@@ -59,7 +60,7 @@ func (t *sessions) begin(rand io.Reader, operator string, moment uint64, now tim
 	token = sessionPrefix + requestIDs.EncodeToString(raw[:])
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ends != moment {
+	if t.ends[operator] != moment {
 		return "", errEnded
 	}
 	var oldest [32]byte
@@ -111,7 +112,10 @@ func (t *sessions) end(token string) {
 func (t *sessions) endOf(operator string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ends++
+	if t.ends == nil {
+		t.ends = make(map[string]uint64)
+	}
+	t.ends[operator]++
 	for k, s := range t.all {
 		if s.operator == operator {
 			delete(t.all, k)

@@ -250,7 +250,7 @@ func postSession(x *exchange) *problem {
 		return p
 	}
 	recovery := in.RecoveryCode != ""
-	moment := x.s.sessions.moment()
+	moment := x.s.sessions.moment(in.Operator)
 	r, raw, p := x.recordOf(in.Operator)
 	if p != nil {
 		return p

@@ -12,10 +12,20 @@ import (
 	"consentledger/ledger"
 )
 
-// A hookedBook is a ledger that does something before each row of a breach query.
+// A hookedBook is a ledger that does something before each row of a breach query, and after it was read what
+// somebody signs in with.
 type hookedBook struct {
 	book
 	affected func()
+	looked   func()
+}
+
+func (b hookedBook) SignInRecord(ctx context.Context, id string) ([]byte, error) {
+	raw, err := b.book.SignInRecord(ctx, id)
+	if b.looked != nil {
+		b.looked()
+	}
+	return raw, err
 }
 
 func (b hookedBook) Breach(ctx context.Context, who ledger.Caller, look ledger.Look, q *ledger.BreachAsk, emit func(ledger.BreachRow) error) error {
@@ -35,7 +45,7 @@ func TestALongAnswerEndsWithItsSession(t *testing.T) {
 		}
 		session := d.signIn()
 		rows := 0
-		d.server.book = hookedBook{d.server.book, func() {
+		d.server.book = hookedBook{book: d.server.book, affected: func() {
 			if rows++; rows == 2 && signsOut {
 				d.server.sessions.end(session)
 			}
@@ -63,6 +73,41 @@ func TestALongAnswerEndsWithItsSession(t *testing.T) {
 		case !signsOut && (res.StatusCode != 200 || members != 3):
 			t.Errorf("control: %d with %d members", res.StatusCode, members)
 		}
+	}
+}
+
+// Somebody's sessions are ended while somebody signs in: theirs alone fails, and the other's code is not lost.
+func TestEndingSomebodysSessionsFailsNobodyElsesSignIn(t *testing.T) {
+	d := newDesk(t, "dpo")
+	add := func(responsible string) string {
+		return textOf(t, d.made(ledger.RoleAdmin, "/v1/operators", `{"name":"Choi Ha-eun","role":"dpo","responsible":`+responsible+`}`), "id")
+	}
+	giver, taker := add("true"), add("false")
+	var method, path, body string
+	d.server.book = hookedBook{book: d.server.book, looked: func() {
+		if status, b := d.call(ledger.RoleAdmin, method, path, body); status != 201 && status != 200 {
+			t.Errorf("%s %s: %d %s", method, path, status, b)
+		}
+	}}
+	handover := func(from, to string) (string, string, string) {
+		return "POST", "/v1/operators/" + from + "/handover", `{"to":"` + to + `","at":"2025-03-01T00:00:00Z"}`
+	}
+	others := func(what string) {
+		t.Helper()
+		if status, said := d.try(d.operator, passwordInTests, d.next()); status != 201 {
+			t.Errorf("%s of somebody else, meanwhile: %d %s", what, status, said)
+		}
+	}
+	method, path, body = handover(giver, taker)
+	others("a handover")
+	method, path, body = "POST", "/v1/operators/"+taker+"/invitations", ""
+	others("an invitation")
+	method, path = "DELETE", "/v1/operators/"+giver
+	others("an end")
+	// The control: a handover leaves what the holder signs in with as it was, and ends their own sessions.
+	method, path, body = handover(taker, d.operator)
+	if status, said := d.try(d.operator, passwordInTests, d.next()); status != 401 || said != "sign_in_failed" {
+		t.Errorf("control: a handover to who signs in, meanwhile: %d %s", status, said)
 	}
 }
 

@@ -304,9 +304,13 @@ func TestAFloodOfGuessesKeepsOnlyStrangersWaiting(t *testing.T) {
 func TestASessionIsNotBegunBehindAnInvitation(t *testing.T) {
 	var s sessions
 	now := time.Unix(0, 0)
-	moment := s.moment()
+	moment := s.moment("kim")
 	if token, err := s.begin(rand.Reader, "kim", moment, now); err != nil || token == "" {
 		t.Fatalf("control: %v", err)
+	}
+	s.endOf("lee")
+	if token, err := s.begin(rand.Reader, "kim", moment, now); err != nil || token == "" {
+		t.Errorf("somebody else's end is no matter: %v", err)
 	}
 	s.endOf("kim")
 	if token, err := s.begin(rand.Reader, "kim", moment, now); !errors.Is(err, errEnded) || token != "" {
