@@ -262,7 +262,7 @@ func examineService(f *facts, add adder) {
 	}
 	examineWitnesses(f, add)
 	if f.open != "" {
-		add(danger, "no_tls", "give serve --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS",
+		add(danger, "no_tls", "give serve --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS and limits sign-ins by address, because all that it passes on has its own",
 			"%s is reached by other machines, and API keys and personal data cross the network in the clear", f.open)
 	}
 	if f.certError != "" {

@@ -18,7 +18,7 @@ type listening struct {
 	TLSCert        string `name:"tls-cert" placeholder:"F" help:"The server's certificate chain (PEM)."`
 	TLSKey         string `name:"tls-key" placeholder:"F" help:"The certificate's private key (PEM)."`
 	TLSClientCA    string `name:"tls-client-ca" placeholder:"F" help:"The authority (PEM) whose client certificates are taken: a certificate's name may then stand for an API key (key create --certificate)."`
-	AllowPlaintext bool   `help:"Serve without TLS on an address that other machines reach. Whoever is on the way then reads API keys and personal data: only behind a proxy that speaks TLS, on a network of its own."`
+	AllowPlaintext bool   `help:"Serve without TLS on an address that other machines reach. Whoever is on the way then reads API keys and personal data: only behind a proxy that speaks TLS, on a network of its own. Sign-ins through it have one address, so some that fail make all new people wait."`
 }
 
 // check finds out what is wrong before anything is opened.
@@ -40,7 +40,7 @@ func (l *listening) check() error {
 }
 
 func plaintext(where string) error {
-	return fmt.Errorf("%s: other machines reach that address, and without TLS API keys and personal data would cross the network in the clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS, or accept it with --allow-plaintext", where)
+	return fmt.Errorf("%s: other machines reach that address, and without TLS API keys and personal data would cross the network in the clear: give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS and limits sign-ins by address (all that it passes on has its own), or accept it with --allow-plaintext", where)
 }
 
 // isLoopback goes by the address itself; of names only localhost is taken for

@@ -14,8 +14,9 @@ import (
 // sits there. An account at which others fail answers sources that it does not know no more often
 // than every half minute. Who signed in from their source before waits for neither, but only for what
 // failed at their own account from there, half a minute at most: many people may sit behind one
-// address. Nor does who has a recovery code, which cannot be guessed, wait longer. So there is no number of failures
-// after which somebody else's account is closed. SIGNIN.md has the figures.
+// address. Nor does who has a recovery code, which cannot be guessed, wait longer. What comes from this
+// machine is slowed down by account alone. So there is no number of failures after which somebody else's
+// account is closed. SIGNIN.md has the figures.
 //
 // It is in memory: a restart forgets it. The zero value is ready to use.
 type Throttle struct {
@@ -45,12 +46,16 @@ const (
 	accountTable = 1 << 16
 )
 
+// nearby is what comes from this machine, over loopback or a Unix socket: mostly from a proxy, and then it is
+// everybody. It is a place that one may be known from, but no failure is counted against it as a whole.
+const nearby = "source/nearby"
+
 func source(from string) string {
 	a, err := netip.ParseAddr(from)
-	if err != nil {
-		return "source/" + from
-	}
 	a = a.Unmap().WithZone("")
+	if err != nil || a.IsLoopback() {
+		return nearby
+	}
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = 64
@@ -112,7 +117,7 @@ func (t *Throttle) Try(account, from string, sure bool, now time.Time) (wait tim
 	pair := accountKey(account) + " " + src
 	switch {
 	case sure:
-		wait = max(min(t.failing[src].wait(sourceFree, sourceMost, now), accountMost),
+		wait = max(t.failing[src].wait(sourceFree, accountMost, now),
 			t.failing[sureKey(account)].wait(accountFree, accountMost, now))
 	case t.knows(account, src, now):
 		wait = t.failing[pair].wait(accountFree, accountMost, now)
@@ -144,10 +149,14 @@ func (t *Throttle) Try(account, from string, sure bool, now time.Time) (wait tim
 
 // keys are those that a try is counted under, beside its account.
 func (t *Throttle) keys(account, src string, sure bool) []string {
+	key := accountKey(account) + " " + src
 	if sure {
-		return []string{src, sureKey(account)}
+		key = sureKey(account)
 	}
-	return []string{src, accountKey(account) + " " + src}
+	if src == nearby {
+		return []string{key}
+	}
+	return []string{key, src}
 }
 
 // Undone takes back that a try was counted: it was right and nobody signed in with it, or it was not

@@ -67,3 +67,73 @@ func TestWhoSignsInThemselvesGuessesNoFasterAtAColleague(t *testing.T) {
 		t.Errorf("a colleague guesses %d times a day", guesses)
 	}
 }
+
+// Who has a recovery code and comes back when they were told to is let in, also where a guesser has made the address
+// wait for a quarter of an hour.
+func TestWhoHasARecoveryCodeWaitsHalfAMinuteAndNoLonger(t *testing.T) {
+	var th Throttle
+	const office = "192.0.2.1"
+	now := time.Unix(0, 0)
+	for range 24 * 3600 {
+		now = now.Add(time.Second)
+		th.Try("lee", office, false, now)
+	}
+	for th.Try("lee", office, false, now) != 0 {
+		now = now.Add(time.Second)
+	}
+	if wait := th.Try("kim", office, false, now); wait < 14*time.Minute {
+		t.Fatalf("control: who comes with a code of the app waits for %s", wait)
+	}
+	wait := th.Try("kim", office, true, now)
+	if wait == 0 || wait > 30*time.Second {
+		t.Errorf("who has a recovery code is told to wait for %s", wait)
+	}
+	if again := th.Try("kim", office, true, now.Add(wait)); again != 0 {
+		t.Errorf("and when they come back, for %s more", again)
+	}
+}
+
+// Behind a proxy on this machine everybody comes from one address: they are slowed down one by one.
+func TestBehindAProxyNobodyWaitsForTheFailuresOfOthers(t *testing.T) {
+	for _, proxy := range []string{"127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "@", ""} {
+		var th Throttle
+		now := time.Unix(0, 0)
+		for i := range 1000 {
+			th.Try(fmt.Sprint("nobody", i), proxy, false, now)
+			th.Try("lee", proxy, false, now)
+		}
+		for _, sure := range []bool{false, true} {
+			if wait := th.Try("kim", proxy, sure, now); wait != 0 {
+				t.Errorf("from %q one waits for the failures of others: %s", proxy, wait)
+			}
+		}
+		guesses := 0
+		for range 24 * 3600 {
+			now = now.Add(time.Second)
+			if th.Try("lee", proxy, false, now) == 0 {
+				guesses++
+			}
+		}
+		if guesses > 24*3600/30+20 {
+			t.Errorf("from %q there are %d guesses a day", proxy, guesses)
+		}
+		th.Succeeded("lee", proxy, true, now)
+		for guesses = range 20 {
+			if th.Try("lee", proxy, false, now) != 0 {
+				break
+			}
+		}
+		if guesses > accountFree+1 {
+			t.Errorf("from %q, where the holder has signed in, there are %d guesses at once", proxy, guesses)
+		}
+	}
+	// The control: any other address waits as a whole.
+	var th Throttle
+	now := time.Unix(0, 0)
+	for i := range 10 {
+		th.Try(fmt.Sprint("nobody", i), "10.0.0.1", false, now)
+	}
+	if th.Try("kim", "10.0.0.1", false, now) == 0 {
+		t.Error("control: an address that fails does not wait")
+	}
+}
