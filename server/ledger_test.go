@@ -57,6 +57,20 @@ func newShopWith(t testing.TB, cacheBytes int64) *shop {
 // newShopOn stands on a store that a test has its hand in.
 func newShopOn(t testing.TB, cacheBytes int64, wrap func(store.Store) store.Store) *shop {
 	t.Helper()
+	s := newEmptyShop(t, cacheBytes, wrap)
+	for _, r := range roles[1:] {
+		s.addKey(r)
+	}
+	ts := httptest.NewServer(s.server.Handler())
+	t.Cleanup(ts.Close)
+	s.url, s.client = ts.URL, ts.Client()
+	s.postPolicy()
+	return s
+}
+
+// newEmptyShop has a ledger without an entry, nobody's key, and does not serve yet.
+func newEmptyShop(t testing.TB, cacheBytes int64, wrap func(store.Store) store.Store) *shop {
+	t.Helper()
 	base := t.TempDir()
 	dir := filepath.Join(base, "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -93,22 +107,25 @@ func newShopOn(t testing.TB, cacheBytes int64, wrap func(store.Store) store.Stor
 			t.Error(err)
 		}
 	})
-	s := &shop{t: t, ledger: l, server: New(l, Options{}), keys: map[ledger.Role]string{}}
+	return &shop{t: t, ledger: l, server: New(l, Options{}), keys: map[ledger.Role]string{}}
+}
+
+// addKey makes the key of a role, as somebody at the server's terminal does.
+func (s *shop) addKey(r ledger.Role) {
+	s.t.Helper()
 	local := ledger.Caller{KeyID: "local", Role: ledger.RoleAdmin, From: "control.sock"}
-	for _, r := range roles[1:] {
-		_, token, _, err := l.CreateAPIKey(t.Context(), local, ledger.NewAPIKey{Role: r, Name: string(r)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.keys[r] = token
+	_, token, _, err := s.ledger.CreateAPIKey(s.t.Context(), local, ledger.NewAPIKey{Role: r, Name: string(r)})
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	ts := httptest.NewServer(s.server.Handler())
-	t.Cleanup(ts.Close)
-	s.url, s.client = ts.URL, ts.Client()
+	s.keys[r] = token
+}
+
+func (s *shop) postPolicy() {
+	s.t.Helper()
 	if status, b := s.call(ledger.RoleAdmin, "POST", "/v1/policies", string(policies.Haim()), "Content-Type", "application/yaml"); status != 201 {
-		t.Fatalf("posting the policy: %d %s", status, b)
+		s.t.Fatalf("posting the policy: %d %s", status, b)
 	}
-	return s
 }
 
 func (s *shop) call(role ledger.Role, method, path, body string, headers ...string) (int, []byte) {

@@ -2,8 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,13 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/transparency-dev/merkle/rfc6962"
-	"github.com/transparency-dev/tessera/client"
-	"github.com/transparency-dev/tessera/fsck"
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"consentledger/ledger"
 	"consentledger/ledger/chain"
@@ -34,182 +25,6 @@ func grownTo(t *testing.T, entries uint64) (*shop, string) {
 	last := s.ledger.Size() - 1
 	must[api.EntryProof](s, 200, ledger.RoleAuditor, "GET", fmt.Sprintf("/v1/entries/%d", last), "") // publishes a head
 	return s, s.url
-}
-
-// flipping is the server at an address, with one bit of one path's answers changed.
-func flipping(t *testing.T, address, path string, change func([]byte)) string {
-	t.Helper()
-	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		res, err := http.Get(address + r.URL.Path)
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer res.Body.Close()
-		b, _ := io.ReadAll(res.Body)
-		if r.URL.Path == path && res.StatusCode == http.StatusOK {
-			change(b)
-		}
-		w.WriteHeader(res.StatusCode)
-		_, _ = w.Write(b)
-	}))
-	t.Cleanup(ts.Close)
-	return ts.URL
-}
-
-func fetched(address, path string) ([]byte, error) {
-	res, err := http.Get(address + "/" + path)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: status %d", path, res.StatusCode)
-	}
-	return b, err
-}
-
-// checksumDB reads a log's tiles as the Go checksum database's client does, which verifies each of them.
-type checksumDB struct{ address string }
-
-func (checksumDB) Height() int                     { return 8 }
-func (checksumDB) SaveTiles([]tlog.Tile, [][]byte) {}
-func (d checksumDB) ReadTiles(tiles []tlog.Tile) (all [][]byte, err error) {
-	for _, tile := range tiles {
-		b, err := fetched(d.address, strings.Replace(tile.Path(), "tile/8/", "tile/", 1))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, b)
-	}
-	return all, nil
-}
-
-// byTlog verifies a whole log with golang.org/x/mod/sumdb.
-func byTlog(address, vkey string) error {
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		return err
-	}
-	msg, err := fetched(address, "checkpoint")
-	if err != nil {
-		return err
-	}
-	n, err := note.Open(msg, note.VerifierList(v))
-	if err != nil {
-		return err
-	}
-	var size int64
-	lines := strings.Split(n.Text, "\n")
-	if _, err := fmt.Sscan(lines[1], &size); err != nil {
-		return err
-	}
-	raw, err := base64.StdEncoding.DecodeString(lines[2])
-	if err != nil {
-		return err
-	}
-	tree := tlog.Tree{N: size, Hash: tlog.Hash(raw)}
-	hashes := tlog.TileHashReader(tree, checksumDB{address})
-	for at := int64(0); at < size; at += 256 {
-		width := int(min(256, size-at))
-		bundle, err := fetched(address, chain.EntriesPath(uint64(at/256), width))
-		if err != nil {
-			return err
-		}
-		entries, err := chain.SplitBundle(bundle)
-		if err != nil || len(entries) != width {
-			return fmt.Errorf("bundle %d: %d entries, %v", at/256, len(entries), err)
-		}
-		for n, entry := range entries {
-			i := at + int64(n)
-			have, err := hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, i)})
-			if err != nil {
-				return err
-			}
-			if have[0] != tlog.RecordHash(entry) {
-				return fmt.Errorf("entry %d is not the one in the tree", i)
-			}
-		}
-	}
-	return nil
-}
-
-// byFsck verifies a whole log with Tessera's library, which says what it found in its error.
-func byFsck(address, origin, vkey string) error {
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(address + "/")
-	if err != nil {
-		return err
-	}
-	f, err := client.NewHTTPFetcher(u, nil)
-	if err != nil {
-		return err
-	}
-	leaves := func(bundle []byte) (all [][]byte, err error) {
-		entries, err := chain.SplitBundle(bundle)
-		for _, e := range entries {
-			all = append(all, rfc6962.DefaultHasher.HashLeaf(e))
-		}
-		return all, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- fsck.New(origin, v, f, leaves, fsck.Opts{N: 2}).Check(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err() // it can hang
-	}
-}
-
-func TestVerifiersFromElsewhereVerifyTheRunningServerAndFindAFlippedBit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("hundreds of calls")
-	}
-	s, address := grownTo(t, 515)
-	key := s.ledger.PublicKey()
-	verifiers := map[string]func(string) error{
-		"tlog":    func(a string) error { return byTlog(a, key) },
-		"tessera": func(a string) error { return byFsck(a, "ledger.example/shop", key) },
-	}
-	head, err := fetched(address, "checkpoint")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var size uint64
-	if _, err := fmt.Sscan(strings.Split(string(head), "\n")[1], &size); err != nil || size < 515 {
-		t.Fatalf("the head covers %d entries, %v", size, err)
-	}
-	flip := func(at int) func([]byte) { return func(b []byte) { b[at%len(b)] ^= 4 } }
-	for name, verify := range verifiers {
-		if err := verify(address); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if err := verify(flipping(t, address, "/tile/0/001", func([]byte) {})); err != nil {
-			t.Errorf("control: %s through what flips bits, when it flips none: %v", name, err)
-		}
-		for what, lie := range map[string]struct {
-			path   string
-			change func([]byte)
-		}{
-			"an entry of a full bundle": {"/tile/entries/001", flip(4000)},
-			"the newest entry":          {"/" + chain.EntriesPath(size/256, int(size%256)), flip(2 + 300)},
-			"a full tile":               {"/tile/0/001", flip(777)},
-			"a partial tile":            {"/" + chain.TilePath(0, size/256, int(size%256)), flip(5)},
-			"a tile of level 1":         {"/tile/1/000.p/2", flip(40)},
-			"the root of the head":      {"/checkpoint", func(b []byte) { b[bytes.IndexByte(b, '\n')+10] ^= 1 }},
-		} {
-			if err := verify(flipping(t, address, lie.path, lie.change)); err == nil {
-				t.Errorf("%s: a flipped bit in %s was not found", name, what)
-			}
-		}
-	}
 }
 
 // What is under the published head is served in every width, and nothing else is, by no other spelling.

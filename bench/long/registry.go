@@ -31,6 +31,8 @@ var checks = []check{
 	{"fuzz", "every fuzz target for ten minutes (-time), and some of what it learnt kept beside the tests", fuzz},
 	{"forks", "400 rounds of two histories that race for a witness's signature: it signs one history", tests("consentledger/server/witness", "^(TestRacingForksGetOneHistorySigned|TestAWitnessWithoutCompareAndSetIsCaught)$", time.Hour)},
 	{"forkkill", "50 rounds of SIGKILL while a witness is told a new history in every request: it signs one", tests("consentledger/cmd/consentledger", "^TestAWitnessThatIsKilledSignsOneHistory$", time.Hour)},
+	{"tiles", "Tessera's fsck, merkle, tlog, note and formats verify a running server at 0, 1, 255, 256, 257, 65535, 65536, 65537 and 70000 entries, and each finds one changed bit", tests("consentledger/server", "^TestVerifiersFromElsewhereVerifyTheRunningServerAndFindAFlippedBitAtEverySizeThatBreaksPeople$", time.Hour)},
+	{"proofs", "every proof of every entry and older head at sizes 0 to 1025: ours, merkle's and tlog's are the same, each takes the others', and none takes one with a bit changed", tests("consentledger/ledger/chain", "^TestProofsAtEverySizeAreThoseOfTwoOtherImplementationsAndOneFlippedBitIsFound$", time.Hour)},
 	{"privacy", "1,000 members, and no member id or body in any file or log", tests("consentledger/cmd/consentledger", "^TestNoMemberIDOrBodyStandsInTheClear$", time.Hour)},
 }
 
