@@ -14,13 +14,17 @@ import (
 // transcript is the commands of a page, with what it says they print; … stands for anything.
 type transcript struct{ command, prints string }
 
-func transcripts(t *testing.T, page string) (out []transcript) {
+func transcripts(t *testing.T, page string) []transcript {
 	t.Helper()
 	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(string(b), -1) {
+	return transcriptsOf(string(b))
+}
+
+func transcriptsOf(text string) (out []transcript) {
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		for line := range strings.Lines(block[1]) {
 			if cmd, ok := strings.CutPrefix(line, "$ "); ok {
 				out = append(out, transcript{command: strings.TrimSpace(cmd)})
