@@ -46,7 +46,7 @@ func BenchmarkVerifyURL(b *testing.B) {
 		if err != nil || !r.Intact || r.Entries < verified {
 			b.Fatal(r, err)
 		}
-		if _, found, err := l.CheckEdge(); err != nil || len(found) > 0 {
+		if _, found, err := l.CheckEdge(r.Edges); err != nil || len(found) > 0 {
 			b.Fatal(found, err)
 		}
 		l.Close()

@@ -69,12 +69,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	if os.Getenv("GOGC") == "" {
-		// What a request leaves behind dies with it, and the heap is small: collecting at four times
-		// the living heap instead of twice costs some memory and gives a tenth of the processor back.
-		// GOMEMLIMIT still bounds it.
-		debug.SetGCPercent(300)
-	}
+	collectSeldom()
 
 	missing := datadir.Exists(c.Dir)
 	if c.Init && errors.Is(missing, datadir.ErrMissing) {
@@ -180,6 +175,15 @@ func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, ln 
 	<-ctx.Done()
 	tell(log, daemon.SdNotifyStopping)
 	return g.Wait()
+}
+
+// collectSeldom lets the heap grow further before it is collected: what a request or a block leaves
+// behind dies with it, and the heap is small. Collecting at four times the living heap instead of
+// twice costs some memory and gives a tenth of the processor back. GOMEMLIMIT still bounds it.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(300)
+	}
 }
 
 // maxRate bounds what --rate-limit says, so that no header overflows.

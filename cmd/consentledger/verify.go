@@ -64,6 +64,7 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	collectSeldom()
 	if c.Watch {
 		return c.watch(ctx, t, o)
 	}

@@ -63,7 +63,7 @@ func (c *verifyCmd) verifyURL(ctx context.Context, o chain.VerifyOptions) (*resu
 		res.Unchecked = append(res.Unchecked, "the partial tiles at the log's right edge: what they must be is not known of a log that is not intact")
 		return res, nil
 	}
-	tiles, found, err := src.CheckEdge()
+	tiles, found, err := src.CheckEdge(res.report.Edges)
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}

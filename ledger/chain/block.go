@@ -54,6 +54,7 @@ type scanner struct {
 	src    Source
 	hasher leafHasher
 	nodes  [TileHashes]Hash
+	at     int // which entry of the block is next
 }
 
 // scan fills b, of which n and count are set. An error means that the block
@@ -74,34 +75,54 @@ func (s *scanner) scan(b *block) error {
 }
 
 func (s *scanner) entries(b *block) error {
-	i := 0
-	err := s.src.Entries(b.first(), func(index uint64, entry []byte) error {
-		if index < b.first()+uint64(i) {
-			return fmt.Errorf("the source gave entry %d out of order", index)
-		}
-		for ; i < b.count && index != b.first()+uint64(i); i++ {
-			b.mark(i, isMissing)
-		}
-		if i == b.count {
-			return errStop
-		}
-		s.entry(b, i, entry)
-		if i++; i == b.count {
-			return errStop
-		}
-		return nil
-	})
+	s.at = 0
+	var err error
+	if src, ok := s.src.(LeafSource); ok {
+		err = src.Leaves(b.first(), func(index uint64, leaf []byte) error {
+			if len(leaf) == 0 || leaf[0] != leafPrefix {
+				return fmt.Errorf("the source gave entry %d without the prefix of a leaf", index)
+			}
+			return s.next(b, index, leaf[1:], leaf)
+		})
+	} else {
+		err = s.src.Entries(b.first(), func(index uint64, entry []byte) error {
+			return s.next(b, index, entry, nil)
+		})
+	}
 	if err != nil && !errors.Is(err, errStop) {
 		return fmt.Errorf("reading the entries from %d on: %w", b.first(), err)
 	}
-	for ; i < b.count; i++ {
-		b.mark(i, isMissing)
+	for ; s.at < b.count; s.at++ {
+		b.mark(s.at, isMissing)
+	}
+	return nil
+}
+
+// next takes the next entry that the source gives; leaf is it with its prefix,
+// nil if it has to be copied for that.
+func (s *scanner) next(b *block, index uint64, entry, leaf []byte) error {
+	if index < b.first()+uint64(s.at) {
+		return fmt.Errorf("the source gave entry %d out of order", index)
+	}
+	for ; s.at < b.count && index != b.first()+uint64(s.at); s.at++ {
+		b.mark(s.at, isMissing)
+	}
+	if s.at == b.count {
+		return errStop
+	}
+	if leaf != nil {
+		b.leaves[s.at] = sum256(leaf)
+	} else {
+		b.leaves[s.at] = s.hasher.leaf(entry)
+	}
+	s.entry(b, s.at, entry)
+	if s.at++; s.at == b.count {
+		return errStop
 	}
 	return nil
 }
 
 func (s *scanner) entry(b *block, i int, entry []byte) {
-	b.leaves[i] = s.hasher.leaf(entry)
 	e, err := Parse(entry)
 	if err != nil {
 		b.mark(i, isMalformed)

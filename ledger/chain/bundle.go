@@ -20,22 +20,48 @@ func AppendBundled(dst, entry []byte) []byte {
 // error.
 func SplitBundle(bundle []byte) ([][]byte, error) {
 	var entries [][]byte
-	for rest := bundle; len(rest) > 0; {
-		if len(rest) < 2 {
-			return nil, fmt.Errorf("entry bundle: ends within the length of its entry %d", len(entries))
-		}
-		n := int(binary.BigEndian.Uint16(rest))
-		if rest = rest[2:]; len(rest) < n {
-			return nil, fmt.Errorf("entry bundle: its entry %d has %d bytes instead of %d", len(entries), len(rest), n)
-		}
-		if len(entries) == TileHashes {
-			return nil, fmt.Errorf("entry bundle: has more than %d entries", TileHashes)
-		}
-		entries = append(entries, rest[:n:n])
-		rest = rest[n:]
-	}
-	if len(entries) == 0 {
-		return nil, fmt.Errorf("entry bundle: is empty")
+	err := eachBundled(bundle, func(at, end int) { entries = append(entries, bundle[at:end:end]) })
+	if err != nil {
+		return nil, err
 	}
 	return entries, nil
+}
+
+// SplitLeaves appends the entries of a bundle to leaves as they are hashed: with
+// the byte 0x00 before each. They are parts of the bundle, which is no longer one
+// afterwards: the lengths in it are overwritten. It refuses what SplitBundle does,
+// and then leaves the bundle as it was.
+func SplitLeaves(leaves [][]byte, bundle []byte) ([][]byte, error) {
+	before := len(leaves)
+	err := eachBundled(bundle, func(at, end int) { leaves = append(leaves, bundle[at-1:end:end]) })
+	if err != nil {
+		return nil, err
+	}
+	for _, leaf := range leaves[before:] {
+		leaf[0] = leafPrefix
+	}
+	return leaves, nil
+}
+
+// eachBundled calls f with the place of each entry in a bundle.
+func eachBundled(bundle []byte, f func(at, end int)) error {
+	count := 0
+	for at := 0; at < len(bundle); count++ {
+		if len(bundle)-at < 2 {
+			return fmt.Errorf("entry bundle: ends within the length of its entry %d", count)
+		}
+		n := int(binary.BigEndian.Uint16(bundle[at:]))
+		if at += 2; len(bundle)-at < n {
+			return fmt.Errorf("entry bundle: its entry %d has %d bytes instead of %d", count, len(bundle)-at, n)
+		}
+		if count == TileHashes {
+			return fmt.Errorf("entry bundle: has more than %d entries", TileHashes)
+		}
+		f(at, at+n)
+		at += n
+	}
+	if count == 0 {
+		return fmt.Errorf("entry bundle: is empty")
+	}
+	return nil
 }

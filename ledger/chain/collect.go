@@ -217,3 +217,15 @@ func (c *collector) root() Hash {
 	}
 	return c.above.Root()
 }
+
+// edges returns the right edges of the tile levels, when all blocks are taken.
+func (c *collector) edges() [][]byte {
+	edges := [][]byte{bytesOf(nil, c.tail)}
+	for level := 1; c.size>>(tileHeight*level) > 0; level++ {
+		edges = append(edges, c.above.Partial(level-1))
+		if level == 63/tileHeight {
+			break
+		}
+	}
+	return edges
+}

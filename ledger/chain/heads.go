@@ -132,6 +132,7 @@ func (c *collector) report(o VerifyOptions) Report {
 	r := Report{
 		Entries:               c.size,
 		Root:                  c.root(),
+		Edges:                 c.edges(),
 		FirstRecordedAtUnixMs: c.firstTime,
 		LastRecordedAtUnixMs:  c.lastTime,
 		Hash:                  hashName(),

@@ -112,8 +112,21 @@ func FuzzSplitBundle(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		entries, err := SplitBundle(b)
+		own := slices.Clone(b)
+		leaves, err2 := SplitLeaves(nil, own)
+		if (err == nil) != (err2 == nil) || len(leaves) != len(entries) {
+			t.Fatalf("as entries: %d, %v; as leaves: %d, %v", len(entries), err, len(leaves), err2)
+		}
 		if err != nil {
+			if !bytes.Equal(own, b) {
+				t.Fatal("a bundle that was refused was changed")
+			}
 			return
+		}
+		for i, e := range entries {
+			if leaves[i][0] != 0 || !bytes.Equal(leaves[i][1:], e) {
+				t.Fatalf("entry %d is %x, and its leaf %x", i, e, leaves[i])
+			}
 		}
 		var again []byte
 		for _, e := range entries {

@@ -18,6 +18,14 @@ type Source interface {
 	Checkpoint() ([]byte, error)
 }
 
+// A LeafSource is a Source that has its entries as they are hashed, which saves
+// copying each. Verify calls Leaves instead of Entries.
+type LeafSource interface {
+	Source
+	// Leaves is Entries, with the byte 0x00 before each entry.
+	Leaves(from uint64, f func(index uint64, leaf []byte) error) error
+}
+
 // VerifyOptions say what to verify a log against.
 type VerifyOptions struct {
 	// Verifier is the log's public key. Without it signatures are not
@@ -72,6 +80,9 @@ type Report struct {
 	// they give.
 	Entries uint64
 	Root    Hash
+	// Edges are the hashes at the right edge of each tile level, from the
+	// entries, that are in no full tile: what its partial tile holds.
+	Edges [][]byte
 	// Intact is whether there is no finding.
 	Intact bool
 	// Findings are sorted by index, those about a checkpoint itself last. The

@@ -65,9 +65,60 @@ func TestAnUntouchedLogIsIntactAtEverySizeThatBreaksPeople(t *testing.T) {
 			if r.Entries != want.Size || r.Root != want.Root || r.Hash != digest.Name() {
 				t.Fatalf("%d entries: the report says %d, %x, %s", n, r.Entries, r.Root, r.Hash)
 			}
+			if diff := cmp.Diff(edgesOf(t, l), r.Edges); diff != "" {
+				t.Fatalf("%d entries: the right edges differ: %s", n, diff)
+			}
 			if n == 1200 && (r.FirstRecordedAtUnixMs != 1_700_000_000_000 || r.LastRecordedAtUnixMs != 1_700_000_000_399) {
 				t.Fatalf("times %d to %d", r.FirstRecordedAtUnixMs, r.LastRecordedAtUnixMs)
 			}
+		}
+	}
+}
+
+// edgesOf are the right edges of a log of fewer than 256³ entries, by golang.org/x/mod.
+func edgesOf(t testing.TB, l *memLog) [][]byte {
+	t.Helper()
+	var leaves []Hash
+	for _, e := range l.entries {
+		leaves = append(leaves, LeafHash(e))
+	}
+	edges := [][]byte{bytesOf(nil, leaves[len(leaves)/256*256:])}
+	for hashes := leaves; len(hashes) >= 256; {
+		var above []Hash
+		for tile := range slices.Chunk(hashes[:len(hashes)/256*256], 256) {
+			above = append(above, tlogRoot(t, tile))
+		}
+		edges = append(edges, bytesOf(nil, above[len(above)/256*256:]))
+		hashes = above
+	}
+	return edges
+}
+
+// leafLog gives its entries with a prefix.
+type leafLog struct {
+	*memLog
+	prefix []byte
+}
+
+func (l leafLog) Leaves(from uint64, f func(uint64, []byte) error) error {
+	return l.Entries(from, func(index uint64, entry []byte) error { return f(index, slices.Concat(l.prefix, entry)) })
+}
+
+func TestALogThatGivesItsLeavesIsCheckedAsOneThatGivesItsEntries(t *testing.T) {
+	l := newLog(t, 600, 256, 4352)
+	bad := l.clone()
+	bad.entries[300] = slices.Clone(bad.entries[300])
+	bad.entries[300][60] ^= 1
+	bad.entries[555] = nil
+	for name, l := range map[string]*memLog{"good": l, "bad": bad} {
+		want := verify(t, l, withKey(t))
+		if got := verify(t, leafLog{l, []byte{0}}, withKey(t)); want.Intact != (name == "good") || cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %s", name, cmp.Diff(want, got))
+		}
+	}
+	for _, prefix := range [][]byte{nil, {1}} {
+		if r, err := Verify(t.Context(), leafLog{l, prefix}, withKey(t)); err == nil {
+			t.Errorf("leaves with the prefix %x are taken: %+v", prefix, r.Findings)
 		}
 	}
 }

@@ -39,7 +39,7 @@ const (
 )
 
 // Log is a remote log at the size of the checkpoint that Open fetched. It is a
-// chain.Source; what the log grows by later is not looked at.
+// chain.LeafSource; what the log grows by later is not looked at.
 type Log struct {
 	ctx    context.Context
 	client *http.Client
@@ -49,18 +49,14 @@ type Log struct {
 	checkpoint []byte
 	origin     string
 	size       uint64
-	buffers    sync.Pool // of *[]byte, for bundles
+	workspaces sync.Pool // of *workspace
 
 	mu       sync.Mutex
 	absent   int
 	findings []chain.Finding
-	// edge[l] are hashes of level l right of its last full tile: what the
-	// partial tiles must hold. Those of level 0 come from the entries, those
-	// above from full tiles that Verify compares with the entries.
-	edge [9]map[uint64]chain.Hash
 }
 
-var _ chain.Source = (*Log)(nil)
+var _ chain.LeafSource = (*Log)(nil)
 
 // Open fetches the checkpoint of the log at a URL. The log can be read by so
 // many goroutines at a time, until ctx ends.
@@ -114,6 +110,11 @@ func (l *Log) Checkpoint() ([]byte, error) { return l.checkpoint, nil }
 
 // Entries implements chain.Source.
 func (l *Log) Entries(from uint64, f func(index uint64, entry []byte) error) error {
+	return l.Leaves(from, func(index uint64, leaf []byte) error { return f(index, leaf[1:]) })
+}
+
+// Leaves implements chain.LeafSource.
+func (l *Log) Leaves(from uint64, f func(index uint64, leaf []byte) error) error {
 	for n := from / chain.TileHashes; n*chain.TileHashes < l.size; n++ {
 		if err := l.bundle(n, from, f); err != nil {
 			return err
@@ -122,19 +123,25 @@ func (l *Log) Entries(from uint64, f func(index uint64, entry []byte) error) err
 	return nil
 }
 
-func (l *Log) bundle(n, from uint64, f func(index uint64, entry []byte) error) error {
-	buf, _ := l.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
+// A workspace is what a bundle is read into, used again and again.
+type workspace struct {
+	bundle []byte
+	leaves [][]byte
+}
+
+func (l *Log) bundle(n, from uint64, f func(index uint64, leaf []byte) error) error {
+	w, _ := l.workspaces.Get().(*workspace)
+	if w == nil {
+		w = new(workspace)
 	}
-	defer l.buffers.Put(buf)
+	defer l.workspaces.Put(w)
 	first := n * chain.TileHashes
 	width := int(min(chain.TileHashes, l.size-first))
 	path, full := chain.EntriesPath(n, width), false
-	b, err := l.get(l.ctx, path, maxBundle, *buf)
+	b, err := l.get(l.ctx, path, maxBundle, w.bundle)
 	if errors.Is(err, errAbsent) && width < chain.TileHashes {
 		path, full = chain.EntriesPath(n, chain.TileHashes), true
-		b, err = l.get(l.ctx, path, maxBundle, *buf)
+		b, err = l.get(l.ctx, path, maxBundle, w.bundle)
 	}
 	if errors.Is(err, errAbsent) {
 		return l.isAbsent()
@@ -142,46 +149,39 @@ func (l *Log) bundle(n, from uint64, f func(index uint64, entry []byte) error) e
 	if err != nil {
 		return err
 	}
-	*buf = b
-	entries, err := splitExactly(b, width, full)
-	if err != nil {
+	w.bundle = b
+	if err := w.split(width, full); err != nil {
 		// The entries are then missing from the log, and this says why.
 		l.find(chain.Finding{Kind: BundleMalformed, Index: first, What: fmt.Sprintf("%s: %v", path, err)})
 		return l.isAbsent()
 	}
-	for i, e := range entries {
-		index := first + uint64(i)
-		if width < chain.TileHashes {
-			l.keepEdge(0, index, chain.LeafHash(e))
-		}
-		if index < from {
-			continue
-		}
-		if err := f(index, e); err != nil {
-			return err
+	for i, leaf := range w.leaves[:width] {
+		if index := first + uint64(i); index >= from {
+			if err := f(index, leaf); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// splitExactly returns the first width entries of a bundle that holds exactly
-// these or, if it is the full one in place of a partial, 256.
-func splitExactly(b []byte, width int, full bool) ([][]byte, error) {
-	if len(b) > maxBundle {
-		return nil, fmt.Errorf("entry bundle: is longer than %d bytes", maxBundle)
+// split splits a bundle that must hold exactly width entries or, if it is the
+// full one in place of a partial, 256.
+func (w *workspace) split(width int, full bool) (err error) {
+	if len(w.bundle) > maxBundle {
+		return fmt.Errorf("entry bundle: is longer than %d bytes", maxBundle)
 	}
-	entries, err := chain.SplitBundle(b)
-	if err != nil {
-		return nil, err
+	if w.leaves, err = chain.SplitLeaves(w.leaves[:0], w.bundle); err != nil {
+		return err
 	}
 	want := width
 	if full {
 		want = chain.TileHashes
 	}
-	if len(entries) != want {
-		return nil, fmt.Errorf("entry bundle: has %d entries instead of %d", len(entries), want)
+	if len(w.leaves) != want {
+		return fmt.Errorf("entry bundle: has %d entries instead of %d", len(w.leaves), want)
 	}
-	return entries[:width], nil
+	return nil
 }
 
 // Tile implements chain.Source. A tile that is not full at the size of the
@@ -198,32 +198,7 @@ func (l *Log) Tile(level int, n uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if above := level + 1; len(b) == chain.TileSize && n >= edgeStart(l.size, above) {
-		// The root of a tile is the one hash of the tile above that it gives.
-		root, err := chain.ReadTile(1, 0, 1, func(int, uint64, int) ([]byte, error) { return b, nil })
-		if err != nil {
-			return nil, err
-		}
-		l.keepEdge(above, n, chain.Hash(root))
-	}
 	return b, nil
-}
-
-// edgeStart is the first hash of a level that is in no full tile of it.
-func edgeStart(size uint64, level int) uint64 {
-	return size >> (8 * level) &^ (chain.TileHashes - 1)
-}
-
-func (l *Log) keepEdge(level int, n uint64, h chain.Hash) {
-	if level >= len(l.edge) {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.edge[level] == nil {
-		l.edge[level] = map[uint64]chain.Hash{}
-	}
-	l.edge[level][n] = h
 }
 
 func (l *Log) isAbsent() error {
@@ -250,38 +225,19 @@ func (l *Log) Findings() []chain.Finding {
 	return l.findings
 }
 
-// CheckEdge compares the partial tiles at the log's right edge with what the
-// entries give. It is for after a Verify that found nothing: only then is what
-// it compares with known to be right.
-func (l *Log) CheckEdge() (tiles int, found []chain.Finding, _ error) {
-	for level := 0; level < len(l.edge) && l.size>>(8*level) > 0; level++ {
-		at := l.size >> (8 * level)
-		width := int(at % chain.TileHashes)
-		if width == 0 {
+// CheckEdge compares the partial tiles at the log's right edge with those that
+// the entries give, as Verify reported them.
+func (l *Log) CheckEdge(edges [][]byte) (tiles int, found []chain.Finding, _ error) {
+	for level, want := range edges {
+		if len(want) == 0 {
 			continue
 		}
-		n, start := at/chain.TileHashes, edgeStart(l.size, level)
-		want := make([]byte, 0, chain.TileSize)
-		for i := range uint64(width) {
-			h, ok := l.edge[level][start+i]
-			if !ok {
-				return tiles, found, fmt.Errorf("the right edge of level %d was not read: verify the log first", level)
-			}
-			want = append(want, h[:]...)
-		}
-		path := chain.TilePath(level, n, width)
-		got, err := l.get(l.ctx, path, chain.TileSize, nil)
-		if errors.Is(err, errAbsent) {
-			// The log grew, and dropped the partial tile for the full one.
-			path = chain.TilePath(level, n, chain.TileHashes)
-			if got, err = l.get(l.ctx, path, chain.TileSize, nil); err == nil && len(got) == chain.TileSize {
-				got = got[:len(want)]
-			}
-		}
-		index := start << (8 * level) // the first entry under the tile
+		n := l.size >> (8 * (level + 1))
+		path, got, err := l.partial(level, n, len(want)/chain.HashSize)
+		index := n << (8 * (level + 1)) // the first entry under the tile
 		switch {
 		case errors.Is(err, errAbsent):
-			found = append(found, chain.Finding{Kind: chain.TileMissing, Index: index, What: chain.TilePath(level, n, width) + " is not there, and neither is the full tile"})
+			found = append(found, chain.Finding{Kind: chain.TileMissing, Index: index, What: path + " is not there, and neither is the full tile"})
 		case err != nil:
 			return tiles, found, err
 		case !bytes.Equal(got, want):
@@ -291,6 +247,24 @@ func (l *Log) CheckEdge() (tiles int, found []chain.Finding, _ error) {
 		}
 	}
 	return tiles, found, nil
+}
+
+// partial reads the first width hashes of a tile that may have become full, as
+// far as it is as long as it must be: a log that grows may drop the partial.
+func (l *Log) partial(level int, n uint64, width int) (path string, _ []byte, _ error) {
+	path = chain.TilePath(level, n, width)
+	b, err := l.get(l.ctx, path, chain.TileSize, nil)
+	if width == chain.TileHashes || !errors.Is(err, errAbsent) {
+		return path, b, err
+	}
+	full := chain.TilePath(level, n, chain.TileHashes)
+	if b, err = l.get(l.ctx, full, chain.TileSize, nil); err != nil {
+		return path, nil, err
+	}
+	if len(b) == chain.TileSize {
+		b = b[:width*chain.HashSize]
+	}
+	return full, b, nil
 }
 
 // SameHead reports whether two checkpoints say the same, whoever signed them.

@@ -62,7 +62,7 @@ func check(t testing.TB, url string) ([]chain.Finding, error) {
 	if len(found) > 0 {
 		return found, nil
 	}
-	_, found, err = l.CheckEdge()
+	_, found, err = l.CheckEdge(r.Edges)
 	return found, err
 }
 
