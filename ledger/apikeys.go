@@ -183,7 +183,7 @@ func (l *Ledger) setAPIKey(row apiKeyRow) {
 	l.apiKeys.Store(&next)
 }
 
-// RevokeAPIKey ends a key. It holds at once, and for good.
+// RevokeAPIKey ends a key. It holds at once, and for good. The last admin cannot end themselves.
 func (l *Ledger) RevokeAPIKey(ctx context.Context, who Caller, id string) (Written, error) {
 	if err := who.must(ActRegister); err != nil {
 		return Written{}, err
@@ -196,6 +196,9 @@ func (l *Ledger) RevokeAPIKey(ctx context.Context, who Caller, id string) (Writt
 	row, ok := (*l.apiKeys.Load())[id]
 	if !ok || !row.RevokedAt.IsZero() {
 		return Written{}, ErrUnknownKey
+	}
+	if err := l.remains(ctx, who, id); err != nil {
+		return Written{}, err
 	}
 	// In memory first: from the moment that somebody asked, the key must not work.
 	row.RevokedAt = l.now()

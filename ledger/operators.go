@@ -261,6 +261,9 @@ func (l *Ledger) EndOperator(ctx context.Context, who Caller, id string) (Writte
 	if err != nil {
 		return Written{}, err
 	}
+	if err := l.remains(ctx, who, id); err != nil {
+		return Written{}, err
+	}
 	ref, err := parseOperatorID(id)
 	if err != nil {
 		return Written{}, err

@@ -146,6 +146,7 @@ func TestAKeyCanEndItselfAndNothingAfterThat(t *testing.T) {
 	defer func() { l.Close() }()
 	other, _ := newKey(t, l, NewAPIKey{Role: RoleWriter, Name: "other"})
 	boss, token := newKey(t, l, NewAPIKey{Role: RoleAdmin, Name: "boss"})
+	newKey(t, l, NewAPIKey{Role: RoleAdmin, Name: "second boss"})
 	who, err := l.Authenticate(token, "test")
 	if err != nil {
 		t.Fatal(err)

@@ -128,7 +128,7 @@ var ruleOfCode = map[string]string{
 	"invalid_name": "D7", "unknown_role": "D7", "invalid_policies": "D7", "invalid_certificate": "D7",
 	"invalid_witness_key": "D8", "invalid_witness_url": "D8", "too_many_required": "D8", "too_many_witnesses": "D8", "witness_known": "D8", "witness_needed": "D8",
 
-	"certificate_taken": "D7", "key_name_taken": "D7", "too_many_keys": "D7",
+	"certificate_taken": "D7", "key_name_taken": "D7", "last_admin": "D7", "too_many_keys": "D7",
 }
 
 // RuleOf returns the row of the requirements ("B2") that a refusal's code
