@@ -81,6 +81,7 @@ recipients:
 type world struct {
 	dir, root string
 	clock     *testClock
+	now       func() time.Time // in place of clock
 	log       *bytes.Buffer
 	rand      *countingReader
 	wrap      func(store.Store) store.Store
@@ -125,6 +126,9 @@ func (w *world) options(s store.Store) Options {
 		s = w.wrap(s)
 	}
 	o := Options{Dir: w.dir, Store: s, Clock: w.clock.Now, SweepEvery: -1, CacheBytes: w.cache, QueueCalls: w.queue, Ask: w.ask, Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w.log}, nil))}
+	if w.now != nil {
+		o.Clock = w.now
+	}
 	if w.rand != nil {
 		o.Rand = w.rand
 	}

@@ -22,15 +22,16 @@ type durableHead struct {
 	root chain.Hash
 }
 
-// publishLoop signs a head once a second at most, while there is something new.
+// publishLoop signs a head once a second at most, while there is something new. The second begins when
+// the one before is out: a disk that was slow is not made up for by two heads at a time.
 func (l *Ledger) publishLoop() {
-	tick := time.NewTicker(publishEvery)
-	defer tick.Stop()
-	for {
+	wait := time.NewTimer(publishEvery)
+	defer wait.Stop()
+	for ; ; wait.Reset(publishEvery) {
 		select {
 		case <-l.closing:
 			return
-		case <-tick.C:
+		case <-wait.C:
 			if err := l.publish(0); err != nil {
 				l.stop(err)
 			}
