@@ -401,7 +401,7 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 		return nil, fmt.Errorf("%w: index the idempotency keys: %w", errAfterCommit, err)
 	}
 	l.recordedAt.Store(head.recordedAt)
-	l.durable.Store(&durableHead{size: head.size, root: head.root})
+	l.durable.Store(&durableHead{size: head.size, root: head.root, edges: c.tree.Edges()})
 	l.size.Store(head.size) // last: whoever sees an entry finds a head that covers it
 	return rot, nil
 }

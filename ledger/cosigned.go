@@ -125,10 +125,11 @@ func (l *Ledger) Consistency(older, newer uint64) ([]chain.Hash, error) {
 	if older == 0 || older == newer {
 		return nil, nil
 	}
-	if h := l.published.Load(); h == nil || newer > h.size || older > newer {
+	h := l.published.Load()
+	if h == nil || newer > h.size || older > newer {
 		return nil, fmt.Errorf("no proof leads from %d entries to %d", older, newer)
 	}
-	proof, err := tlog.ProveTree(int64(newer), int64(older), chain.TileReader(newer, l.tile))
+	proof, err := tlog.ProveTree(int64(newer), int64(older), h.tree)
 	if err != nil {
 		return nil, fmt.Errorf("prove that %d entries continue %d: %w", newer, older, err)
 	}

@@ -115,18 +115,6 @@ func (l *Ledger) restoreTree(size uint64) (*chain.Tree, error) {
 	return t, nil
 }
 
-// rootAt is the tree head of an older size.
-func (l *Ledger) rootAt(size uint64, tree *chain.Tree) (chain.Hash, error) {
-	if size == tree.Size() {
-		return tree.Root(), nil
-	}
-	h, err := tlog.TreeHash(int64(size), chain.TileReader(tree.Size(), l.tile))
-	if err != nil {
-		return chain.Hash{}, fmt.Errorf("compute the tree head at %d: %w", size, err)
-	}
-	return chain.Hash(h), nil
-}
-
 // Entry returns one entry as it is stored, with its proof of inclusion in a published checkpoint.
 // Anybody may have it: without the member's key it says only when and how large.
 func (l *Ledger) Entry(ctx context.Context, who Caller, index uint64) (EntryProof, error) {
@@ -148,7 +136,7 @@ func (l *Ledger) Entry(ctx context.Context, who Caller, index uint64) (EntryProo
 		return EntryProof{}, err
 	}
 	p := EntryProof{Index: index, Entry: raw, LeafHash: chain.LeafHash(raw), Checkpoint: l.cosignedNote(head)}
-	proof, err := tlog.ProveRecord(int64(head.size), int64(index), chain.TileReader(head.size, l.tile))
+	proof, err := tlog.ProveRecord(int64(head.size), int64(index), head.tree)
 	if err != nil {
 		return EntryProof{}, fmt.Errorf("prove entry %d: %w", index, err)
 	}

@@ -209,7 +209,7 @@ func Open(o Options) (_ *Ledger, err error) {
 	l.size.Store(head.size)
 	l.recordedAt.Store(head.recordedAt)
 	l.nextSlot.Store(l.keys.NextSlot())
-	l.durable.Store(&durableHead{size: head.size, root: head.root})
+	l.durable.Store(&durableHead{size: head.size, root: head.root, edges: tree.Edges()})
 	if l.tags, err = tagindex.Open(filepath.Join(o.Dir, "tags"), head.size, o.Log, l.eachTag); err != nil {
 		return nil, err
 	}
@@ -286,14 +286,15 @@ func (l *Ledger) checkPublished(tree *chain.Tree) error {
 	if cp.Size > tree.Size() {
 		return fmt.Errorf("%w: it has %d entries, and a checkpoint of %d was published: put the newer database back", ErrRollback, tree.Size(), cp.Size)
 	}
-	root, err := l.rootAt(cp.Size, tree)
-	if err != nil {
-		return err
+	if cp.Size < tree.Size() {
+		if tree, err = l.restoreTree(cp.Size); err != nil {
+			return err
+		}
 	}
-	if root != cp.Root {
+	if tree.Root() != cp.Root {
 		return fmt.Errorf("%w: its first %d entries differ from those that were published: put the right database back, and run verify", ErrRollback, cp.Size)
 	}
-	l.published.Store(&publishedHead{size: cp.Size, note: raw})
+	l.published.Store(l.newPublishedHead(cp.Size, raw, time.Time{}, tree.Edges()))
 	l.cosigning.published(cp.Size, raw)
 	return nil
 }

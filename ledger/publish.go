@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"consentledger/ledger/chain"
 )
 
@@ -13,13 +15,21 @@ type publishedHead struct {
 	note []byte
 	at   time.Time // zero: before this start
 
-	edges edges
+	edges [][]byte        // the right edge of each tile level at that size
+	tree  tlog.HashReader // for proofs
+}
+
+// newPublishedHead takes the right edges from the tree. To work them out from what is stored would cost
+// up to 255 full tiles a level, 10 ms, for each head and each proof.
+func (l *Ledger) newPublishedHead(size uint64, note []byte, at time.Time, edges [][]byte) *publishedHead {
+	return &publishedHead{size, note, at, edges, chain.EdgeReader(size, edges, l.tile)}
 }
 
 // durableHead is the head of what is durable, signed or not.
 type durableHead struct {
-	size uint64
-	root chain.Hash
+	size  uint64
+	root  chain.Hash
+	edges [][]byte
 }
 
 // publishLoop signs a head once a second at most, while there is something new. The second begins when
@@ -60,7 +70,7 @@ func (l *Ledger) publish(size uint64) error {
 		l.stop(err)
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
-	l.published.Store(&publishedHead{size: cp.Size, note: note, at: l.o.Clock()})
+	l.published.Store(l.newPublishedHead(cp.Size, note, l.o.Clock(), durable.edges))
 	l.cosigning.published(cp.Size, note)
 	return nil
 }

@@ -2,21 +2,13 @@ package ledger
 
 import (
 	"errors"
-	"fmt"
-	"sync"
+	"slices"
 
 	"consentledger/ledger/chain"
 )
 
 // ErrUnknownTile says that the published head does not cover a tile or a bundle of entries.
 var ErrUnknownTile = errors.New("no such tile under the published head")
-
-// edges are the right edges of a published head's tile levels, worked out when they are first asked
-// for: those above level 0 cost up to 255 full tiles to hash.
-type edges struct {
-	mu     sync.Mutex
-	levels map[int][]byte
-}
 
 // PublishedTile returns the first width hashes of a tile (C2SP tlog-tiles) as far as the published
 // head covers them: every width that was or could have been published, so that whoever goes by an
@@ -39,28 +31,7 @@ func (l *Ledger) PublishedTile(level int, n uint64, width int) ([]byte, error) {
 	case n > full || width > edge:
 		return nil, ErrUnknownTile
 	}
-	data, err := l.edge(h, level, n, edge)
-	if err != nil {
-		return nil, l.damaged(err)
-	}
-	return data[:width*chain.HashSize], nil
-}
-
-func (l *Ledger) edge(h *publishedHead, level int, n uint64, width int) ([]byte, error) {
-	h.edges.mu.Lock()
-	defer h.edges.mu.Unlock()
-	if data := h.edges.levels[level]; data != nil {
-		return data, nil
-	}
-	data, err := chain.ReadTile(level, n, width, l.tile)
-	if err != nil {
-		return nil, fmt.Errorf("work out the right edge of level %d: %w", level, err)
-	}
-	if h.edges.levels == nil {
-		h.edges.levels = make(map[int][]byte)
-	}
-	h.edges.levels[level] = data
-	return data, nil
+	return slices.Clone(h.edges[level][:width*chain.HashSize]), nil
 }
 
 // PublishedEntries returns the entries 256·n … 256·n + width − 1 as an entry bundle of C2SP

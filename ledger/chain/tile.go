@@ -84,8 +84,14 @@ func TileReader(size uint64, tile func(level int, n uint64, width int) ([]byte, 
 // TileReader does, but with the right edges taken from t: tile is asked for
 // full tiles only. What is appended to t later does not show in it.
 func (t *Tree) TileReader(tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
-	r := &tileReader{size: t.size, tile: tile}
-	for level, edge := range t.edges {
+	return EdgeReader(t.size, t.edges, tile)
+}
+
+// EdgeReader is TileReader with the right edges, as Tree.Edges gave them when
+// the tree had that size: tile is asked for full tiles only.
+func EdgeReader(size uint64, edges [][]byte, tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
+	r := &tileReader{size: size, tile: tile}
+	for level, edge := range edges {
 		r.edges[level] = hashesOf(make([]Hash, 0, len(edge)/HashSize), edge)
 	}
 	return r

@@ -163,6 +163,17 @@ func (t *Tree) TakeFullTiles(f func(level int, n uint64, data []byte)) {
 	t.full = t.full[:0]
 }
 
+// Edges returns the hashes at the right edge of each tile level, as Partial does, of all levels that
+// the tree has. They are not copied: they stay as they are while the tree grows, and nobody may change
+// them.
+func (t *Tree) Edges() [][]byte {
+	edges := slices.Clone(t.edges)
+	for i, edge := range edges {
+		edges[i] = slices.Clip(edge) // what t appends is beyond it
+	}
+	return edges
+}
+
 // Partial returns a copy of the hashes at the right edge of a tile level,
 // those that follow its last full tile: floor(size/256^level) mod 256 of
 // them, nil if there are none.

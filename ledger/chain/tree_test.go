@@ -356,6 +356,39 @@ func TestACloneIsIndependent(t *testing.T) {
 	}
 }
 
+func TestEdgesStayAsTheyWereWhileTheTreeGrows(t *testing.T) {
+	tree := NewTree()
+	type kept struct{ edges, copies [][]byte }
+	var all []kept
+	for i := range 66_000 {
+		tree.Append(LeafHash([]byte{byte(i), byte(i >> 8), byte(i >> 16)}))
+		if i%251 != 0 && i != 65_535 {
+			continue
+		}
+		k := kept{edges: tree.Edges()}
+		for level, edge := range k.edges {
+			if !bytes.Equal(edge, tree.Partial(level)) {
+				t.Fatalf("%d leaves: the edge of level %d is another", i+1, level)
+			}
+			k.copies = append(k.copies, bytes.Clone(edge))
+			if edge = append(edge, 1); len(edge) > 1 && len(tree.Partial(level)) == len(edge) {
+				t.Fatalf("%d leaves: what is appended to an edge is in the tree", i+1)
+			}
+		}
+		all = append(all, k)
+	}
+	for n, k := range all {
+		for level := range k.edges {
+			if !bytes.Equal(k.edges[level], k.copies[level]) {
+				t.Fatalf("the edge of level %d that was taken as number %d has changed", level, n)
+			}
+		}
+	}
+	if levels := len(all[len(all)-1].edges); levels != 3 {
+		t.Errorf("66,000 leaves have edges on %d levels", levels)
+	}
+}
+
 func TestAPartialIsACopy(t *testing.T) {
 	tree := NewTree()
 	tree.Append(Hash{1})
