@@ -72,7 +72,7 @@ func (l *Ledger) doAt(ctx context.Context, ref Ref, c submitting, plan planner) 
 		return nil, err
 	}
 	p, err := l.writeSlot(ctx, path, slot, func(m *member, now time.Time) (*submission, error) {
-		return l.planned(m, c, change{cause: c.cause}, now, plan)
+		return l.planned(m, c, change{cause: c.cause, unasked: c.unasked}, now, plan)
 	})
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (l *Ledger) ReleaseHold(ctx context.Context, who Caller, ref Ref, id string
 	if !who.May(ActOffice) {
 		return nil, ErrForbidden
 	}
-	a, err := l.doAt(ctx, ref, submitting{cause: causeHold, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
+	a, err := l.doAt(ctx, ref, submitting{cause: causeHold, unasked: true, answer: func(a *Answer) { a.Hold = id }}, func(m *member, now time.Time) (*consent.Plan, error) {
 		return l.register.Load().PlanRelease(m.fold, m.states(), id, now)
 	})
 	if err != nil {

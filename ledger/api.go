@@ -108,6 +108,8 @@ type Answer struct {
 	Replayed         bool      // it is the answer to an earlier call with the same idempotency key
 
 	extra []byte // of an answer told again
+
+	opening opening // of a destruction's commitment; zero: there is none to hand out
 }
 
 // Look says why a caller reads a member's data; it becomes the access entry.

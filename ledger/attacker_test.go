@@ -22,6 +22,8 @@ type attacker struct {
 	pages   map[string]map[string]bool // position → sealed images
 	entries map[[16]byte][][]byte      // tag → entries
 	raw     [][]byte                   // every byte that was written, in runs of adjacent writes
+	marks   map[string]bool            // rows of idempotency keys
+	waits   map[string]bool            // rows of waiting certificates
 }
 
 // loot is what an attacker got to.
@@ -32,13 +34,14 @@ type loot struct {
 	entries map[[32]byte]string // leaf → body
 	system  map[string][32]byte
 	seen    map[string]bool
+	epochs  map[epochLoot]bool // keys that move on with time
 }
 
 const pageSize = 4096
 
 // newAttacker takes every write to every file but the root file.
 func newAttacker(t testing.TB, ops []crashfs.Op, isRoot func(path string) bool, id [16]byte, origin string) *attacker {
-	a := &attacker{id: id, origin: origin, pages: map[string]map[string]bool{}, entries: map[[16]byte][][]byte{}}
+	a := &attacker{id: id, origin: origin, pages: map[string]map[string]bool{}, entries: map[[16]byte][][]byte{}, marks: map[string]bool{}, waits: map[string]bool{}}
 	var run []byte
 	var at, end int64
 	var file uint64
@@ -103,6 +106,12 @@ func (a *attacker) readLeaf(p []byte) {
 			}
 			a.pages[string(k)][string(v)] = true
 		}
+		if ks == 12 && vs >= 53 {
+			a.marks[string(v)] = true
+		}
+		if ks == 8 && vs >= 4+92 && v[0] == 0 {
+			a.waits[string(v)] = true
+		}
 		if ks == 8 && vs >= 149 && v[0] == 1 {
 			tag := [16]byte(v[41:])
 			known := false
@@ -146,7 +155,7 @@ func expand(secret, salt []byte, info string, n int) []byte {
 
 // attack opens whatever the roots lead to, to a fixed point.
 func (a *attacker) attack(roots ...[]byte) *loot {
-	l := &loot{keys: map[[32]byte]bool{}, ids: map[[16]byte]bool{}, slots: map[[2]uint64]bool{}, entries: map[[32]byte]string{}, system: map[string][32]byte{}, seen: map[string]bool{}}
+	l := &loot{keys: map[[32]byte]bool{}, ids: map[[16]byte]bool{}, slots: map[[2]uint64]bool{}, entries: map[[32]byte]string{}, system: map[string][32]byte{}, seen: map[string]bool{}, epochs: map[epochLoot]bool{}}
 	for _, root := range roots {
 		for sealed := range a.pages["\x00"] {
 			if len(sealed) < 48 {
@@ -218,7 +227,11 @@ func (a *attacker) readPage(l *loot, path, b []byte) {
 func (a *attacker) readRecord(l *loot, key, v []byte) {
 	switch key[0] {
 	case 0:
-		l.system[string(bytes.TrimRight(key[1:], "\x00"))] = [32]byte(v)
+		name := string(bytes.TrimRight(key[1:], "\x00"))
+		l.system[name] = [32]byte(v)
+		if len(v) == 36 {
+			l.epochs[epochLoot{name, binary.BigEndian.Uint32(v[32:]), [32]byte(v)}] = true
+		}
 		l.keys[[32]byte(v)] = true
 	case 1:
 		l.ids[[16]byte(key[1:])] = true

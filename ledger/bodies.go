@@ -29,7 +29,8 @@ const (
 	kindOperatorInvited  = "operator_invited"
 )
 
-// destructionBody says that keys died, and nothing of whose they were.
+// destructionBody says that keys died, and nothing of whose they were that anybody could read
+// without the opening.
 type destructionBody struct {
 	Kind    string `cbor:"1,keyasint"`
 	Cause   string `cbor:"2,keyasint"` // one of the causes below
@@ -37,6 +38,8 @@ type destructionBody struct {
 	Entries uint64 `cbor:"4,keyasint"` // that nobody can read any more
 	From    uint64 `cbor:"5,keyasint"` // generation before
 	To      uint64 `cbor:"6,keyasint"` // generation after
+
+	Commitment []byte `cbor:"7,keyasint,omitempty"` // to whose they were: see opening.go; absent of keys that were nobody's
 }
 
 // The causes of a destruction.

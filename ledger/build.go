@@ -22,6 +22,10 @@ type change struct {
 	cause  string // of a destruction
 	moves  []ratchetMove
 	clocks bool // when the member is to be looked at again is worked out anew
+
+	// Of a destruction's certificate. Of is the member's id where the call brought it.
+	of      consent.MemberID
+	unasked bool // no call is answered, or not one that says whose it is: the certificate waits for the officer
 }
 
 // ratchetMove takes a ratchet on to a later day, and gives it its next due.
@@ -164,6 +168,18 @@ func (l *Ledger) build(m *member, p *consent.Plan, ch change, now time.Time) (*s
 		s.record = rec
 	}
 	if d := s.destruction; d != nil {
+		left := statesOf(rec, keys)
+		for i := range left {
+			left[i].Entries += used[i]
+		}
+		for _, mv := range ch.moves {
+			if i := indexOfKey(keys, mv.name); i >= 0 {
+				left[i].Entries -= mv.dead
+			}
+		}
+		if err := l.commitTo(s, ch, rec.Kind, func() []consent.Kept { return l.keptOf(m, left, now) }, now); err != nil {
+			return nil, err
+		}
 		s.pending.answer.DestroyedKeys, s.pending.answer.DestroyedEntries = d.keys, int(d.entries)
 	}
 	s.pending.answer.Kept, s.pending.answer.Notify = p.Kept, p.Notify

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -212,6 +214,9 @@ type closureRun struct {
 	alive    map[[32]byte]bool
 	root     []byte
 	oldRoots [][]byte // of the generations before, as the root file held them
+	refs     refCipher
+	told     []byte   // the root while the answers to the last destructions could still be had
+	openings [][]byte // of the commitments in the destructions' entries, as the answers had them
 }
 
 // rootKeys reads the keys out of a root file's raw bytes, by the layout in FORMAT.md.
@@ -227,6 +232,9 @@ func rootKeys(t testing.TB, path string) (keys [][]byte) {
 	}
 	return keys
 }
+
+// lastToLeave is how many leave at the end, and have their answers while a root is noted.
+const lastToLeave = 12
 
 func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *closureRun {
 	w, fs := onRecord(t)
@@ -258,6 +266,7 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 				if wd, ok := c.(*consent.Withdrawal); ok && wd.Membership {
 					tr.mu.Lock()
 					tr.members[i].gone = true
+					run.openings = append(run.openings, bytes.Clone(a.opening[:]))
 					tr.mu.Unlock()
 					return
 				}
@@ -359,6 +368,15 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 		together(gone, gone+n, quit)
 		gone, left = gone+n, left+n
 	}
+	// Once the answers have had their day, and what waits its thirty, nobody can test a guess. What falls
+	// due meanwhile waits in turn.
+	together(gone, gone+lastToLeave, quit)
+	run.told = rootKeys(t, w.root)[0]
+	for n := 1; n > 0; {
+		run.oldRoots = append(run.oldRoots, rootKeys(t, w.root)...)
+		w.clock.Advance((waitingDays + 2) * 24 * time.Hour)
+		n = sweep(t, l)
+	}
 	verifyAll(t, l)
 	run.alive = living(t, l, tr)
 	keys := rootKeys(t, w.root)
@@ -366,6 +384,7 @@ func runClosure(t testing.TB, members, destructions int, spoil func(w *world)) *
 		t.Fatalf("the root file holds %d keys, want 1", len(keys))
 	}
 	run.root = keys[0]
+	run.refs = l.refs
 	id, origin := l.id.ID, l.id.Origin
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -395,7 +414,7 @@ func TestNothingEverWrittenLeadsToADestroyedKey(t *testing.T) {
 	if f.destroyedKeys == 0 || f.destroyedEntries == 0 || f.expiries == 0 || f.destroyed == 0 {
 		t.Errorf("the run destroyed too little to show anything: %v", f)
 	}
-	var names [][]byte
+	names := slices.Clone(run.openings)
 	for _, m := range run.tr.members {
 		names = append(names, []byte(m.id), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, m.slot), m.nonce))
 	}
@@ -404,6 +423,15 @@ func TestNothingEverWrittenLeadsToADestroyedKey(t *testing.T) {
 	}
 	if hits := run.attacker.search([][]byte{run.attacker.raw[len(run.attacker.raw)/2][100:140]}); len(hits) == 0 {
 		t.Error("control: the search does not find what is there")
+	}
+	guesses := run.guesses()
+	if sure, openings, commitments := run.attacker.confirm(run.attacker.attack(run.root), guesses); sure != 0 || openings != 0 || commitments < destructions {
+		t.Errorf("with today's root %d guesses of whose a destruction is are sure, with %d openings and %d commitments", sure, openings, commitments)
+	}
+	if sure, openings, _ := run.attacker.confirm(run.attacker.attack(run.told), guesses); sure < lastToLeave {
+		t.Errorf("control: with the root from before the answers' time was up, %d openings are found and %d guesses are sure: the attacker could not test one", openings, sure)
+	} else {
+		t.Logf("control, with the root from before the answers' time was up: %d openings make %d guesses sure", openings, sure)
 	}
 	// Control: one old root, had it been kept, gives what was alive then.
 	f = compare(run.attacker, run.attacker.attack(run.root, run.oldRoots[len(run.oldRoots)/2]), run.tr, run.alive, false)

@@ -323,7 +323,7 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 	batch := l.keys.Begin()
 	var rot *rotation
 	var marks []*mark
-	var forget [][]byte
+	var forget []forgotten
 	for _, s := range group {
 		if err := applyKeys(batch, s); err != nil {
 			return nil, fmt.Errorf("change the keyring: %w", err)
@@ -381,9 +381,12 @@ func (c *committer) write(group []*submission) (*rotation, error) {
 				return err
 			}
 			for _, k := range forget {
-				if err := w.Delete(mapMarks, k); err != nil {
+				if err := w.Delete(k.of, k.row); err != nil {
 					return err
 				}
+			}
+			if err := putWaiting(w, group); err != nil {
+				return err
 			}
 			return writeGroup(w, first, entries, tiles, pages, head.encode(headMAC))
 		})
@@ -480,7 +483,7 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 		}
 		system := s.system
 		if d := s.destruction; d != nil {
-			body, err := destructionBody{Cause: d.cause, Keys: uint64(d.keys), Entries: d.entries, From: c.generation, To: rot.generation}.encode()
+			body, err := destructionBody{Cause: d.cause, Keys: uint64(d.keys), Entries: d.entries, From: c.generation, To: rot.generation, Commitment: d.commitment}.encode()
 			if err != nil {
 				return nil, err
 			}
@@ -492,6 +495,9 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 				return nil, err
 			}
 			add(s, e, d.class)
+		}
+		if d := s.destruction; d != nil {
+			d.index = c.tree.Size() - 1
 		}
 	}
 	return entries, nil

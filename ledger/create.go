@@ -51,7 +51,7 @@ func Create(o Options, g Genesis) (*Ledger, error) {
 			}
 		}
 	}
-	for name, epoch := range map[string]uint32{systemAnswers: hourOf(o.Clock()) - answerHours, systemMarks: monthOf(o.Clock()) - markMonths} {
+	for name, epoch := range map[string]uint32{systemAnswers: hourOf(o.Clock()) - answerHours, systemMarks: monthOf(o.Clock()) - markMonths, systemWaiting: dayOf(o.Clock()) - waitingDays} {
 		key, err := seal.NewKey(o.Rand)
 		if err != nil {
 			return nil, err

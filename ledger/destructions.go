@@ -29,28 +29,33 @@ type Destruction struct {
 // Destruction returns the destruction whose entry has an index: that of class "destructions" in the
 // answer to a withdrawal. Anybody may ask.
 func (l *Ledger) Destruction(index uint64) (Destruction, error) {
+	d, _, err := l.destructionAt(index)
+	return d, l.damaged(err)
+}
+
+// destructionAt reads a destruction's entry.
+func (l *Ledger) destructionAt(index uint64) (d Destruction, body destructionBody, err error) {
 	if index >= l.size.Load() {
-		return Destruction{}, ErrUnknownDestruction
+		return d, body, ErrUnknownDestruction
 	}
 	raw, err := l.entry(index)
 	if err != nil {
-		return Destruction{}, l.damaged(err)
+		return d, body, err
 	}
 	e, err := chain.Parse(raw)
 	if err != nil {
-		return Destruction{}, l.damaged(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err))
+		return d, body, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
 	}
-	body, err := l.box.Open(nil, chain.Version, l.commit.topics[topicDestructions].key, e.Sealed)
+	plain, err := l.box.Open(nil, chain.Version, l.commit.topics[topicDestructions].key, e.Sealed)
 	if err != nil {
-		return Destruction{}, ErrUnknownDestruction
+		return d, body, ErrUnknownDestruction
 	}
-	var d destructionBody
-	if err := decodeBody(body, &d); err != nil {
-		return Destruction{}, l.damaged(err)
+	if err := decodeBody(plain, &body); err != nil {
+		return d, body, err
 	}
 	return Destruction{
 		Index: index, LeafHash: chain.LeafHash(raw), RecordedAt: time.UnixMilli(e.RecordedAtUnixMs),
-		Keys: d.Keys, Entries: d.Entries, From: d.From, To: d.To,
-		Final: d.To <= l.final.Load(), Grade: l.Grade(),
-	}, nil
+		Keys: body.Keys, Entries: body.Entries, From: body.From, To: body.To,
+		Final: body.To <= l.final.Load(), Grade: l.Grade(),
+	}, body, nil
 }

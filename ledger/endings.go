@@ -141,7 +141,7 @@ func (l *Ledger) endEventOf(ctx context.Context, e *consent.EventEnd) (*Pending,
 }
 
 func (l *Ledger) planEventEnd(m *member, e *consent.EventEnd, now time.Time) (*submission, error) {
-	return l.planned(m, submitting{}, change{cause: causeEvent}, now, func(m *member, now time.Time) (*consent.Plan, error) {
+	return l.planned(m, submitting{}, change{cause: causeEvent, of: e.Member, unasked: e.Member.IsZero()}, now, func(m *member, now time.Time) (*consent.Plan, error) {
 		return l.register.Load().PlanEventEnd(m.fold, m.states(), e, now)
 	})
 }

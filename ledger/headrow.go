@@ -17,14 +17,17 @@ const (
 	mapEntries store.Map = "entries"
 	mapTiles   store.Map = "tiles"
 	mapKeyring store.Map = "keyring"
-	mapMarks   store.Map = "marks" // of idempotency keys
+	mapMarks   store.Map = "marks"   // of idempotency keys
+	mapWaiting store.Map = "waiting" // what certificates of destruction are made from
 )
 
 // Maps lists the maps that a store for a ledger must have.
-func Maps() []store.Map { return []store.Map{mapMeta, mapEntries, mapTiles, mapKeyring, mapMarks} }
+func Maps() []store.Map {
+	return []store.Map{mapMeta, mapEntries, mapTiles, mapKeyring, mapMarks, mapWaiting}
+}
 
 // Increasing lists the maps whose keys only grow, for stores that can make use of it.
-func Increasing() []store.Map { return []store.Map{mapEntries, mapMarks} }
+func Increasing() []store.Map { return []store.Map{mapEntries, mapMarks, mapWaiting} }
 
 var (
 	keyIdentity = []byte("identity")

@@ -115,6 +115,7 @@ type Ledger struct {
 	keyUse  keyUse
 	claims  claims
 	answers epochs // by the hour
+	waiting epochs // of certificates, by the day
 	marks   markTable
 
 	sweepMu sync.Mutex // one sweep at a time
@@ -352,9 +353,9 @@ func (l *Ledger) openKeyring(root seal.Key, head headRow) error {
 		return err
 	}
 	l.endingKey = refKey.Derive("consentledger/ending/v1")
-	l.answers.name, l.marks.name = systemAnswers, systemMarks
+	l.answers.name, l.marks.name, l.waiting.name = systemAnswers, systemMarks, systemWaiting
 	l.marks.dir, l.marks.log, l.marks.store = filepath.Join(l.o.Dir, "marks"), l.o.Log, l.o.Store
-	if err := errors.Join(l.answers.load(l.keys), l.marks.load(l.keys)); err != nil {
+	if err := errors.Join(l.answers.load(l.keys), l.marks.load(l.keys), l.waiting.load(l.keys)); err != nil {
 		return err
 	}
 	seed, err := l.keys.System(systemSeed)

@@ -99,7 +99,11 @@ func (l *Ledger) submitNotice(ctx context.Context, who Caller, n *consent.Notice
 		Kind: kindNotice, ID: id, Notice: n.Kind, Destruction: n.Destruction, Recipient: n.Recipient, Channel: n.Channel,
 		SentAtMs: unixMilli(n.SentAt), DueAtMs: unixMilli(n.DueAt), Outcome: n.Outcome, Reason: n.Reason, By: who.KeyID,
 	}
-	return l.submitOwn(ctx, topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) }, nil)
+	var done *uint64
+	if delivered(n) {
+		done = n.Destruction
+	}
+	return l.submitOwn(ctx, topicNotices, b, func(a *Answer) { a.Notice = id }, func() { l.asks.apply(&b) }, nil, done)
 }
 
 func unixMilli(t time.Time) int64 {
@@ -134,7 +138,7 @@ func (l *Ledger) isDestruction(index uint64) error {
 
 // submitOwn queues an entry of one of the ledger's own topics. durable is called once it is, before
 // anybody is answered; dated, if not nil, is asked before that with the time that it will have.
-func (l *Ledger) submitOwn(ctx context.Context, topic string, body any, answer func(*Answer), durable func(), dated func(time.Time) error) (*Pending, error) {
+func (l *Ledger) submitOwn(ctx context.Context, topic string, body any, answer func(*Answer), durable func(), dated func(time.Time) error, delivered ...*uint64) (*Pending, error) {
 	if err := l.Health(); err != nil {
 		return nil, err
 	}
@@ -143,6 +147,9 @@ func (l *Ledger) submitOwn(ctx context.Context, topic string, body any, answer f
 		return nil, err
 	}
 	s := &submission{pending: newPending(), system: []systemDraft{{topic, topic[len("t/"):], raw}}, durable: durable, dated: dated}
+	if len(delivered) > 0 {
+		s.delivered = delivered[0]
+	}
 	if answer != nil {
 		answer(&s.pending.answer)
 	}

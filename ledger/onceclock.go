@@ -306,10 +306,16 @@ func (t *markTable) check() (month uint32, ok bool, err error) {
 	return 0, true, nil
 }
 
-// turn moves the keys of answers and marks on.
+// turn moves the keys of answers, marks and waiting certificates on.
 type turn struct {
-	answers, marks epoch
-	forget         [][]byte // rows that nobody can find any more
+	answers, marks, waiting epoch
+	forget                  []forgotten // rows that nobody can find or open any more
+}
+
+// forgotten is a row that goes.
+type forgotten struct {
+	of  store.Map
+	row []byte
 }
 
 func (t *turn) apply(b *keyring.Batch) error {
@@ -319,18 +325,21 @@ func (t *turn) apply(b *keyring.Batch) error {
 	if err := b.PutEpoch(systemAnswers, t.answers.number, t.answers.key); err != nil {
 		return err
 	}
-	return b.PutEpoch(systemMarks, t.marks.number, t.marks.key)
+	if err := b.PutEpoch(systemMarks, t.marks.number, t.marks.key); err != nil {
+		return err
+	}
+	return b.PutEpoch(systemWaiting, t.waiting.number, t.waiting.key)
 }
 
 // forgetAtOnce is how many rows one commit removes.
 const forgetAtOnce = 1000
 
-// sweepMarks destroys the keys of answers and marks whose time is up, if there are any, and removes
-// the rows that went with them.
+// sweepMarks destroys the keys of answers, marks and waiting certificates whose time is up, if there
+// are any, and removes the rows that went with them.
 func (l *Ledger) sweepMarks(ctx context.Context) error {
 	now := l.now()
-	answers, marks := l.answers.oldest(), l.marks.oldest()
-	hour, month := answers.number, marks.number
+	answers, marks, waiting := l.answers.oldest(), l.marks.oldest(), l.waiting.oldest()
+	hour, month, day := answers.number, marks.number, waiting.number
 	newest, some, err := l.marks.newestHour()
 	if err != nil {
 		return l.damaged(err)
@@ -347,13 +356,22 @@ func (l *Ledger) sweepMarks(ctx context.Context) error {
 			month = cut
 		}
 	}
-	if hour == answers.number && month == marks.number {
-		return l.forgetMarks(ctx)
+	if cut := dayOf(now) - waitingDays; cut > day {
+		old, err := l.waitingBefore(cut, 1)
+		if err != nil {
+			return l.damaged(err)
+		}
+		if len(old) > 0 {
+			day = cut
+		}
 	}
-	t := &turn{answers: answers.at(hour), marks: marks.at(month)}
+	if hour == answers.number && month == marks.number && day == waiting.number {
+		return l.forgetRows(ctx)
+	}
+	t := &turn{answers: answers.at(hour), marks: marks.at(month), waiting: waiting.at(day)}
 	s := &submission{
 		pending: newPending(), turn: t, destruction: &destruction{cause: causeAnswers, keys: 1},
-		durable: func() { l.answers.set(t.answers); l.marks.set(t.marks) },
+		durable: func() { l.answers.set(t.answers); l.marks.set(t.marks); l.waiting.set(t.waiting) },
 	}
 	if err := l.queue.reserve(); err != nil {
 		return err
@@ -362,7 +380,7 @@ func (l *Ledger) sweepMarks(ctx context.Context) error {
 	if _, err := s.pending.Wait(ctx); err != nil {
 		return err
 	}
-	return l.forgetMarks(ctx)
+	return l.forgetRows(ctx)
 }
 
 // newestHour is that of the newest mark; ok is false if there is none.
@@ -394,18 +412,31 @@ func (t *markTable) before(month uint32, limit int) (rows [][]byte, err error) {
 	return rows, err
 }
 
-// forgetMarks removes the rows of months whose key is gone.
-func (l *Ledger) forgetMarks(ctx context.Context) error {
+// forgetRows removes the rows of months and days whose key is gone.
+func (l *Ledger) forgetRows(ctx context.Context) error {
 	before := l.marks.oldest().number
+	err := l.forgetAll(ctx, mapMarks, func() ([][]byte, error) { return l.marks.before(before, forgetAtOnce) })
+	if err == nil {
+		err = l.marks.forget(before)
+	}
+	if err != nil {
+		return err
+	}
+	day := l.waiting.oldest().number
+	return l.forgetAll(ctx, mapWaiting, func() ([][]byte, error) { return l.waitingBefore(day, forgetAtOnce) })
+}
+
+func (l *Ledger) forgetAll(ctx context.Context, of store.Map, next func() ([][]byte, error)) error {
 	for {
-		rows, err := l.marks.before(before, forgetAtOnce)
-		if err != nil {
+		rows, err := next()
+		if err != nil || len(rows) == 0 {
 			return err
 		}
-		if len(rows) == 0 {
-			return l.marks.forget(before)
+		t := &turn{}
+		for _, row := range rows {
+			t.forget = append(t.forget, forgotten{of, row})
 		}
-		s := &submission{pending: newPending(), turn: &turn{forget: rows}}
+		s := &submission{pending: newPending(), turn: t}
 		if err := l.queue.reserve(); err != nil {
 			return err
 		}

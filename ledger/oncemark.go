@@ -108,6 +108,7 @@ type onceAnswer struct {
 	Notice           string       `cbor:"10,keyasint,omitempty"`
 	Hold             string       `cbor:"11,keyasint,omitempty"`
 	Extra            []byte       `cbor:"12,keyasint,omitempty"`
+	Opening          []byte       `cbor:"13,keyasint,omitempty"` // of a destruction's commitment
 }
 
 type onceKept struct {
@@ -149,14 +150,10 @@ func (s *submission) onceAnswer(extra []byte) onceAnswer {
 	if a.Member != (Ref{}) {
 		o.Member = a.Member[:]
 	}
-	for _, k := range a.Kept {
-		row := onceKept{Class: k.Class, Event: k.Event, Basis: k.Basis}
-		if k.Until != nil {
-			ms := k.Until.UnixMilli()
-			row.UntilMs = &ms
-		}
-		o.Kept = append(o.Kept, row)
+	if !a.opening.isZero() {
+		o.Opening = a.opening[:]
 	}
+	o.Kept = onceKepts(a.Kept)
 	for _, n := range a.Notify {
 		o.Notify = append(o.Notify, onceNotify{n.Recipient, n.Items, unixMilli(n.DisclosedAt), n.Index})
 	}
@@ -171,18 +168,38 @@ func (o *onceAnswer) answer() (*Answer, error) {
 	if len(o.Member) != 0 && copy(a.Member[:], o.Member) != len(a.Member) {
 		return nil, fmt.Errorf("%w: the member of an answer that was kept", ErrCorrupt)
 	}
-	for _, k := range o.Kept {
+	if len(o.Opening) != 0 && copy(a.opening[:], o.Opening) != len(a.opening) {
+		return nil, fmt.Errorf("%w: the opening in an answer that was kept", ErrCorrupt)
+	}
+	a.Kept = keptRows(o.Kept)
+	for _, n := range o.Notify {
+		a.Notify = append(a.Notify, consent.Notify{Recipient: n.Recipient, Items: n.Items, DisclosedAt: timeOfMilli(n.DisclosedAtMs), Index: n.Index})
+	}
+	return a, nil
+}
+
+func onceKepts(all []consent.Kept) (rows []onceKept) {
+	for _, k := range all {
+		row := onceKept{Class: k.Class, Event: k.Event, Basis: k.Basis}
+		if k.Until != nil {
+			ms := k.Until.UnixMilli()
+			row.UntilMs = &ms
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func keptRows(rows []onceKept) (all []consent.Kept) {
+	for _, k := range rows {
 		row := consent.Kept{Class: k.Class, Event: k.Event, Basis: k.Basis}
 		if k.UntilMs != nil {
 			t := time.UnixMilli(*k.UntilMs)
 			row.Until = &t
 		}
-		a.Kept = append(a.Kept, row)
+		all = append(all, row)
 	}
-	for _, n := range o.Notify {
-		a.Notify = append(a.Notify, consent.Notify{Recipient: n.Recipient, Items: n.Items, DisclosedAt: timeOfMilli(n.DisclosedAtMs), Index: n.Index})
-	}
-	return a, nil
+	return all
 }
 
 func timeOfMilli(ms int64) time.Time {

@@ -32,6 +32,7 @@ type submission struct {
 	sealedUnder []seal.Key // the member's keys that its entries lie under, and that live on
 	mark        *mark      // of its idempotency key
 	turn        *turn      // of the keys of marks
+	delivered   *uint64    // the destruction whose certificate has come to its member
 
 	durable func() // called once it is, before it is answered
 
@@ -56,6 +57,10 @@ type destruction struct {
 	keys    int
 	entries uint64
 	old     []seal.Key // to be cleared in memory afterwards
+
+	commitment []byte
+	waits      []byte // the row that its certificate is to be made from, if nobody is answered
+	index      uint64 // of its entry, once it has one
 }
 
 // queue holds the calls that wait for the commit loop. A caller reserves a place before it does

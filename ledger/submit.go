@@ -203,11 +203,12 @@ func (l *Ledger) write(ctx context.Context, path keyring.IDPath, f func(*member,
 
 // submitting is what a call needs beside its plan.
 type submitting struct {
-	id     consent.MemberID
-	enrol  bool
-	cause  string                   // of a destruction
-	answer func(*Answer)            // what the plan does not know
-	dated  func(at time.Time) error // see submission
+	id      consent.MemberID
+	enrol   bool
+	cause   string                   // of a destruction
+	unasked bool                     // see change
+	answer  func(*Answer)            // what the plan does not know
+	dated   func(at time.Time) error // see submission
 }
 
 // submit writes what a plan says, of a living member or, with enrol, of a new one.
@@ -290,6 +291,9 @@ func soonAfter(checked time.Time) func(time.Time) error {
 }
 
 func (l *Ledger) planned(m *member, c submitting, ch change, now time.Time, plan planner) (*submission, error) {
+	if ch.of.IsZero() {
+		ch.of = c.id
+	}
 	p, err := plan(m, now)
 	if err != nil {
 		return nil, err

@@ -184,10 +184,10 @@ func (l *Ledger) lookAgain(ctx context.Context, slot uint64) (*Pending, error) {
 // are looked at, and the ratchet moves to the day of the oldest one that may still be read.
 func (l *Ledger) planExpiry(m *member, now time.Time) (*submission, error) {
 	reg := l.register.Load()
-	ch := change{cause: causeExpiry, clocks: true}
+	ch := change{cause: causeExpiry, clocks: true, unasked: true}
 	if m.rec.Wake != 0 && m.rec.Wake <= now.Unix() && m.apart == 0 {
 		if p := reg.PlanDormancyEnd(m.fold, m.states(), now); p != nil {
-			return l.build(m, p, change{cause: causeDormancy}, now)
+			return l.build(m, p, change{cause: causeDormancy, unasked: true}, now)
 		}
 	}
 	var gone, aging []consent.KeyName // aging: of which some days go

@@ -110,6 +110,9 @@ func (c *deepCheck) run(ctx context.Context, progress func(done, total uint64)) 
 	if err := c.marks(); err != nil {
 		return err
 	}
+	if err := c.waits(); err != nil {
+		return err
+	}
 	if err := c.topPage(); err != nil {
 		return err
 	}

@@ -24,3 +24,23 @@ func (r *Register) KeptUntil(f *Fold, k KeyState, now time.Time) (until *time.Ti
 	}
 	return &k.HeldUntil, held(r.basis(k.Class, rule, now), k, due)
 }
+
+// KeptOf says of the keys that a member has left what they hold, until when and why, one row a class.
+func (r *Register) KeptOf(f *Fold, keys []KeyState, now time.Time) []Kept {
+	var p Plan
+	for _, k := range keys {
+		if k.Entries == 0 {
+			continue
+		}
+		until, basis := r.KeptUntil(f, k, now)
+		event := ""
+		if until == nil {
+			rule := r.rules[k.Class]
+			if event = rule.Until; event == "" && rule.From == FromWithdrawal {
+				event = UntilWithdrawal
+			}
+		}
+		p.keep(k.Class, until, event, basis)
+	}
+	return p.Kept
+}
