@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,11 +26,21 @@ var (
 	ErrContradicted = errors.New("a witness contradicts this ledger")
 )
 
-// cosignWithin is how long a call waits for witnesses.
-const cosignWithin = 5 * time.Second
+const (
+	// cosignWithin is how long a call waits for witnesses.
+	cosignWithin = 5 * time.Second
 
-// recentHeads is how many heads cosignatures are taken for.
-const recentHeads = 8
+	// recentHeads is how many heads cosignatures are taken for whether or not a witness was told of them.
+	recentHeads = 8
+	// askedWithin is how long they are taken for a head that witnesses were told of. While many heads are
+	// asked for, that one is soon none of the newest, and its cosignatures must not come in vain.
+	askedWithin = 15 * time.Second
+	// mostHeads bounds both together.
+	mostHeads = 1024
+
+	// clocksApart is by how much a witness's clock may differ from the ledger's.
+	clocksApart = 5 * time.Minute
+)
 
 // cosigning is what witnesses have signed.
 type cosigning struct {
@@ -42,9 +53,11 @@ type cosigning struct {
 
 // A signedHead is a published head with its cosignatures.
 type signedHead struct {
-	size uint64
-	own  []byte            // signed by the ledger alone
-	sigs map[string][]byte // by witness
+	size  uint64
+	own   []byte            // signed by the ledger alone
+	at    time.Time         // when it was published; zero: before this start
+	asked time.Time         // when witnesses were told of it; zero: not yet
+	sigs  map[string][]byte // by witness
 }
 
 // A WitnessState says how a witness is doing.
@@ -85,26 +98,49 @@ func (c *cosigning) wait() <-chan struct{} {
 }
 
 // published takes a new head.
-func (c *cosigning) published(size uint64, own []byte) {
+func (c *cosigning) published(size uint64, own []byte, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.recent = append(c.recent, &signedHead{size: size, own: own, sigs: map[string][]byte{}})
-	if len(c.recent) > recentHeads {
-		c.recent = c.recent[len(c.recent)-recentHeads:]
+	c.recent = append(c.recent, &signedHead{size: size, own: own, at: at, sigs: map[string][]byte{}})
+	older := max(0, len(c.recent)-recentHeads)
+	now, kept := time.Now(), make([]*signedHead, 0, len(c.recent))
+	for _, h := range c.recent[:older] {
+		if now.Sub(h.asked) < askedWithin {
+			kept = append(kept, h)
+		}
 	}
+	kept = append(kept, c.recent[older:]...)
+	c.recent = kept[max(0, len(kept)-mostHeads):]
 	c.wake()
 }
 
-// note is the head with the cosignatures of those who are in the register, in its order.
-func (h *signedHead) note(reg *Witnesses) (msg []byte, signed int) {
-	msg = bytes.Clone(h.own)
-	for _, w := range reg.All {
-		if line := h.sigs[w.Key]; line != nil {
-			msg = append(msg, line...)
-			signed++
+// head is the one of that size, nil if it is forgotten.
+func (c *cosigning) head(size uint64) *signedHead {
+	for _, h := range slices.Backward(c.recent) { // the newest is asked for most
+		if h.size == size {
+			return h
 		}
 	}
-	return msg, signed
+	return nil
+}
+
+// signed is how many of those who are in the register have signed.
+func (h *signedHead) signed(reg *Witnesses) (n int) {
+	for _, w := range reg.All {
+		if h.sigs[w.Key] != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// note is the head with their cosignatures, in the order of the register.
+func (h *signedHead) note(reg *Witnesses) []byte {
+	msg := bytes.Clone(h.own)
+	for _, w := range reg.All {
+		msg = append(msg, h.sigs[w.Key]...)
+	}
+	return msg
 }
 
 // Head returns the newest published head as the ledger signed it, for witnesses. A ledger that has
@@ -116,8 +152,18 @@ func (l *Ledger) Head() (chain.Checkpoint, []byte, error) {
 		msg, err := empty.Sign(l.signer)
 		return empty, msg, err
 	}
+	l.cosigning.told(h.size)
 	c, err := chain.OpenCheckpoint(h.note, note.VerifierList(l.verifier), l.id.Origin)
 	return c, h.note, err
+}
+
+// told notes that witnesses are told of a head.
+func (c *cosigning) told(size uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.head(size); h != nil {
+		h.asked = time.Now()
+	}
 }
 
 // Consistency is the proof that the first entries of a published head are all of an older one.
@@ -150,12 +196,7 @@ func (l *Ledger) Cosign(size uint64, key string, lines []byte) error {
 	c := &l.cosigning
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var head *signedHead
-	for _, h := range c.recent {
-		if h.size == size {
-			head = h
-		}
-	}
+	head := c.head(size)
 	if head == nil {
 		return nil // it came too late to be of use
 	}
@@ -168,11 +209,15 @@ func (l *Ledger) Cosign(size uint64, key string, lines []byte) error {
 	if _, err := chain.OpenCheckpoint(append(bytes.Clone(head.own), line...), note.VerifierList(l.verifier, v), l.id.Origin); err != nil {
 		return err
 	}
+	if err := l.dated(n.Sigs[0], head); err != nil {
+		return err
+	}
 	head.sigs[key] = line
-	if _, signed := head.note(l.witnesses.Load()); signed >= l.witnesses.Load().Required && (c.best == nil || c.best.size < size) {
+	reg := l.witnesses.Load()
+	if head.signed(reg) >= reg.Required && (c.best == nil || c.best.size < size) {
 		c.best = head
 	}
-	for _, w := range l.witnesses.Load().All {
+	for _, w := range reg.All {
 		if w.Key == key {
 			s := c.state(w.ID)
 			s.Size, s.SignedAt, s.AwaySince, s.Why = max(s.Size, size), l.now(), time.Time{}, ""
@@ -180,6 +225,21 @@ func (l *Ledger) Cosign(size uint64, key string, lines []byte) error {
 		}
 	}
 	c.wake()
+	return nil
+}
+
+// dated refuses a cosignature whose time cannot be true: a receipt with it would say for ever that the
+// head was seen before it was there, or on a day that has not come.
+func (l *Ledger) dated(sig note.Signature, head *signedHead) error {
+	at, err := chain.CosignedAt(sig)
+	if err != nil {
+		return err
+	}
+	now := l.now()
+	early := !head.at.IsZero() && at.Before(head.at.Add(-clocksApart))
+	if early || at.After(now.Add(clocksApart)) {
+		return fmt.Errorf("it dates its signature %s, and here it is %s: one of the two clocks is wrong, and must be set before its signatures are taken", at.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 
@@ -261,14 +321,12 @@ func (l *Ledger) cosignedNow(size uint64) (msg []byte, wait <-chan struct{}) {
 	defer c.mu.Unlock()
 	// The newest first: it has what a receipt needs, and the register may have changed since best was found.
 	for i := len(c.recent) - 1; i >= 0 && c.recent[i].size >= size; i-- {
-		if msg, signed := c.recent[i].note(reg); signed >= reg.Required {
-			return msg, nil
+		if c.recent[i].signed(reg) >= reg.Required {
+			return c.recent[i].note(reg), nil
 		}
 	}
-	if c.best != nil && c.best.size >= size {
-		if msg, signed := c.best.note(reg); signed >= reg.Required {
-			return msg, nil
-		}
+	if c.best != nil && c.best.size >= size && c.best.signed(reg) >= reg.Required {
+		return c.best.note(reg), nil
 	}
 	return nil, c.wait()
 }
@@ -278,11 +336,8 @@ func (l *Ledger) cosignedNote(h *publishedHead) []byte {
 	c := &l.cosigning
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.recent {
-		if s.size == h.size && len(s.sigs) > 0 {
-			msg, _ := s.note(l.witnesses.Load())
-			return msg
-		}
+	if s := c.head(h.size); s != nil && len(s.sigs) > 0 {
+		return s.note(l.witnesses.Load())
 	}
 	return h.note
 }

@@ -70,8 +70,9 @@ func (l *Ledger) publish(size uint64) error {
 		l.stop(err)
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
-	l.published.Store(l.newPublishedHead(cp.Size, note, l.o.Clock(), durable.edges))
-	l.cosigning.published(cp.Size, note)
+	at := l.o.Clock()
+	l.published.Store(l.newPublishedHead(cp.Size, note, at, durable.edges))
+	l.cosigning.published(cp.Size, note, at)
 	return nil
 }
 

@@ -23,10 +23,15 @@ type testWitness struct {
 	url    string
 }
 
+// newTestWitness makes one whose clock stands where that of a new world does.
 func newTestWitness(t testing.TB, n byte) testWitness {
+	return newTestWitnessAt(t, n, time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC))
+}
+
+func newTestWitnessAt(t testing.TB, n byte, at time.Time) testWitness {
 	var seed [32]byte
 	seed[0] = n
-	s, key, err := chain.NewCosigner(fmt.Sprintf("witness.example/w%d", n), seed, func() time.Time { return time.Unix(1_795_000_000, 0) })
+	s, key, err := chain.NewCosigner(fmt.Sprintf("witness.example/w%d", n), seed, func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +165,12 @@ func TestCosignaturesThatVerifyAreJoinedAndNoOthers(t *testing.T) {
 	}()
 	bad := bytes.Clone(a.line(t, msg))
 	bad[len(bad)-10] ^= 1
-	for what, lines := range map[string][]byte{"a flipped bit": bad, "a stranger's": stranger.line(t, msg), "nothing": nil, "the other's": b.line(t, msg), "no line": []byte("hello\n")} {
+	other := chain.Checkpoint{Origin: head.Origin, Size: head.Size - 1, Root: head.Root}
+	otherMsg, err := other.Sign(l.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, lines := range map[string][]byte{"another head's": a.line(t, otherMsg), "a flipped bit": bad, "a stranger's": stranger.line(t, msg), "nothing": nil, "the other's": b.line(t, msg), "no line": []byte("hello\n")} {
 		if err := l.Cosign(size, a.key, lines); err == nil {
 			t.Errorf("%s was taken", what)
 		}

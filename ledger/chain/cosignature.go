@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -119,7 +120,7 @@ func (v *coverifier) Verify(msg, sig []byte) bool {
 		return false // a witness signs checkpoints and nothing else
 	}
 	seconds := binary.BigEndian.Uint64(sig)
-	return seconds > 0 && ed25519.Verify(v.key, cosigned(seconds, msg), sig[8:])
+	return seconds > 0 && seconds <= math.MaxInt64 && ed25519.Verify(v.key, cosigned(seconds, msg), sig[8:])
 }
 
 // CosignedAt returns when a cosignature of a note that was opened was made.

@@ -2,7 +2,9 @@ package chain
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -127,6 +129,13 @@ func TestAWitnessSignsCheckpointsAndNothingElse(t *testing.T) {
 	}
 	if v.Verify([]byte(text), append(sig, 0)) || v.Verify([]byte(text), sig[:71]) || v.Verify([]byte(text), nil) {
 		t.Error("a cosignature of another length was accepted")
+	}
+	// The specification's largest time, and the first beyond.
+	for seconds, good := range map[uint64]bool{1<<63 - 1: true, 1 << 63: false, 1<<64 - 1: false} {
+		sig := append(binary.BigEndian.AppendUint64(nil, seconds), ed25519.Sign(s.(*cosigner).key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", seconds, text))...)
+		if v.Verify([]byte(text), sig) != good {
+			t.Errorf("a time of %d: not %v", seconds, good)
+		}
 	}
 	early, _ := testCosigner(t, 0)
 	if _, err := early.Sign([]byte(text)); err == nil {
