@@ -244,12 +244,14 @@ func memberID(s string) (consent.MemberID, *problem) {
 	}
 	id, err := consent.ParseMemberID(s)
 	if err != nil {
-		p := newProblem("invalid_member_id", "member_id", "Send 1 to 256 bytes of UTF-8 in normalization form C, without control or invisible characters.")
+		p := newProblem("invalid_member_id", "member_id", "Send 1 to 256 bytes of UTF-8 in normalization form C (NFC), without control or invisible characters, and without space around it.")
 		switch {
 		case errors.Is(err, consent.ErrMemberIDLength):
 			p.also("What was sent is longer.")
 		case errors.Is(err, consent.ErrMemberIDNFC):
-			p.also("What was sent is in another form: normalise it before it is used anywhere.")
+			p.also("What was sent is in another form, such as NFD: normalise it before it is used anywhere.")
+		case errors.Is(err, consent.ErrMemberIDSpace):
+			p.also("What was sent begins or ends with space.")
 		case errors.Is(err, consent.ErrMemberIDCharacter):
 			p.also("What was sent holds such a character.")
 		}
@@ -264,10 +266,18 @@ func timestamp(name, s string, needed bool) (t time.Time, p *problem) {
 	if s == "" && !needed {
 		return t, nil
 	}
-	if !strictRFC3339(s) || t.UnmarshalText([]byte(s)) != nil || t.Year() < 1900 || t.Year() > 2999 {
-		return time.Time{}, newProblem("invalid_time", name, "Send an RFC 3339 time with an offset, such as 2025-01-31T09:30:00+09:00.")
+	formed := strictRFC3339(s) && t.UnmarshalText([]byte(s)) == nil
+	if formed && t.Year() >= 1900 && t.Year() <= 2999 {
+		return t, nil
 	}
-	return t, nil
+	p = newProblem("invalid_time", name, "Send an RFC 3339 time with an offset, such as 2025-01-31T09:30:00+09:00.")
+	switch {
+	case formed && t.UTC().Year() <= 1:
+		p.also("What was sent is in the year 1, and looks like a time that was never set.")
+	case formed:
+		p.also("What was sent has the form, but is not of the years 1900 to 2999.")
+	}
+	return time.Time{}, p
 }
 
 // strictRFC3339 refuses what package time takes and RFC 3339 section 5.6 does

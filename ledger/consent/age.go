@@ -116,7 +116,7 @@ func guardianProof(p *Policy, g *Guardian, now time.Time, e *Event) error {
 	case !p.guardian:
 		return invalid("guardian_not_accepted", "guardian", "the policy does not accept members under age; leave guardian out")
 	case !isReference(g.Reference):
-		return invalid("invalid_guardian", "guardian.reference", "name where the proof is kept, in 1 to 256 bytes; never a person's name")
+		return invalid("invalid_guardian", "guardian.reference", "name where the proof is kept, in 1 to 256 bytes of visible NFC text without space around it; never a person's name")
 	case !isName(g.Method):
 		return invalid("invalid_guardian", "guardian.method", "say how the guardian was verified, a name of 1 to 64 of a-z, 0-9, _ and -")
 	case g.VerifiedAt.IsZero() || g.VerifiedAt.After(now.Add(maxAhead)):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,14 +30,15 @@ var (
 	ErrMemberIDLength    = errors.New("member_id must have 1 to 256 bytes")
 	ErrMemberIDUTF8      = errors.New("member_id must be valid UTF-8")
 	ErrMemberIDNFC       = errors.New("member_id must be in Unicode normalization form C")
+	ErrMemberIDSpace     = errors.New("member_id must not begin or end with space")
 	ErrMemberIDCharacter = errors.New("member_id must not hold control, bidirectional, zero-width or other invisible characters")
 )
 
 // ParseMemberID takes 1 to 256 bytes of UTF-8 in Unicode normalization form C
 // without control, format (bidirectional and zero-width among them), line or
 // paragraph separator characters, and without those that Unicode calls
-// ignorable by default, such as Hangul fillers: two ids that look the same
-// must not be two members.
+// ignorable by default, such as Hangul fillers, and without space at either end: two ids
+// that look the same must not be two members.
 func ParseMemberID(s string) (MemberID, error) {
 	switch {
 	case len(s) == 0 || len(s) > MaxMemberIDBytes:
@@ -47,6 +49,8 @@ func ParseMemberID(s string) (MemberID, error) {
 		return MemberID{}, ErrMemberIDCharacter
 	case !norm.NFC.IsNormalString(s):
 		return MemberID{}, ErrMemberIDNFC
+	case spaced(s):
+		return MemberID{}, ErrMemberIDSpace
 	}
 	b := []byte(s)
 	return MemberID{&idPointer{&b}}, nil
@@ -67,6 +71,9 @@ func invisible(s string) bool {
 	}
 	return false
 }
+
+// spaced reports whether s begins or ends with space of any kind.
+func spaced(s string) bool { return strings.TrimSpace(s) != s }
 
 // Bytes returns the id itself. The caller must not change it.
 func (m MemberID) Bytes() []byte {

@@ -58,7 +58,7 @@ func hasControl(s string) bool {
 }
 
 // isReference reports whether s can name an order, an event or the like. Two spellings of one
-// character would be two orders, and the end of one would not end the other.
+// character, or one with a space after it, would be two orders, and the end of one would not end the other.
 func isReference(s string) bool {
-	return len(s) >= 1 && len(s) <= 256 && utf8.ValidString(s) && !invisible(s) && norm.NFC.IsNormalString(s)
+	return len(s) >= 1 && len(s) <= 256 && utf8.ValidString(s) && !invisible(s) && !spaced(s) && norm.NFC.IsNormalString(s)
 }

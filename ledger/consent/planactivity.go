@@ -85,7 +85,7 @@ func CheckEventEnd(e *EventEnd, now time.Time) error {
 	case e.Reference == "":
 		return invalid("reference_required", "reference", "name the order or event that has ended")
 	case !isReference(e.Reference):
-		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
+		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text in Unicode normalization form C (NFC), without space around it")
 	}
 	return checkOccurred(e.OccurredAt, now)
 }

@@ -145,21 +145,22 @@ func consentManner(p *Policy, c *Consent, now time.Time, e *Event) error {
 	case c.Locale == "":
 		return invalid("locale_required", "locale", "say in which language the text was shown, such as en or ko")
 	case c.Reference != "" && !isReference(c.Reference):
-		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
+		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text in Unicode normalization form C (NFC), without space around it")
 	case len(c.ShownDigest) != 0 && len(c.ShownDigest) != digestBytes:
 		return invalid("invalid_shown_digest", "shown_digest", "must be the SHA-256 of what was shown: 64 hexadecimal digits")
 	}
 	e.OccurredAtMs = c.OccurredAt.UnixMilli()
 	e.ShownDigest = c.ShownDigest
 	lang, ok := p.language(c.Locale)
+	if !ok && !isLanguage(c.Locale) {
+		return invalid("invalid_locale", "locale", "must be a language by BCP 47, such as en, ko or ko-KR: with a hyphen, and not ko_KR")
+	}
 	if len(c.ShownDigest) == 0 {
 		if !ok {
 			return invalid("locale_not_in_policy", "locale", "the policy has no text in that language; send shown_digest, the SHA-256 of what was shown, or a language that the policy has")
 		}
 		digest := p.digests[lang]
 		e.ShownDigest = digest[:]
-	} else if !ok && !isLanguage(c.Locale) {
-		return invalid("invalid_locale", "locale", "must be a language by BCP 47, such as en, ko or zh-Hant")
 	}
 	return nil
 }

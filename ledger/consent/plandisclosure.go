@@ -135,7 +135,7 @@ func disclosureFacts(d *Disclosure, now time.Time) error {
 	case d.OccurredAt.After(now.Add(maxAhead)):
 		return invalid("occurred_at_in_future", "occurred_at", "is more than five minutes ahead; check the clock of the sender")
 	case d.Reference != "" && !isReference(d.Reference):
-		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text")
+		return invalid("invalid_reference", "reference", "a reference has 1 to 256 bytes of visible text in Unicode normalization form C (NFC), without space around it")
 	}
 	if i := firstTwice(d.Items); i >= 0 {
 		return invalid("duplicate_item", index("items", i), "the item is there twice; remove one")
