@@ -27,7 +27,7 @@ type entryPoint struct {
 // written are the types of what a write answers, and personal those that hold data of members.
 var (
 	written  = []string{"Written", "*Answer", "*Pending"}
-	personal = []string{"consent.MemberView", "[]HistoryRow", "KeptData", "*consent.Export", "[]DueRow", "func(BreachRow) error"}
+	personal = []string{"consent.MemberView", "[]HistoryRow", "KeptData", "*consent.Export", "*receipt.Receipt", "[]DueRow", "func(BreachRow) error"}
 )
 
 // entryPoints reads them from source files.

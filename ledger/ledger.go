@@ -136,6 +136,7 @@ type Ledger struct {
 	publishMu sync.Mutex
 	published atomic.Pointer[publishedHead]
 	cosigning cosigning
+	proving   proving
 
 	watcher atomic.Pointer[func(Commit)]
 	sweptAt atomic.Int64 // Unix ms

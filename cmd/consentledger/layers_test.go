@@ -52,11 +52,12 @@ func TestTheHouseStandsAsItsPlanSays(t *testing.T) {
 	only("ledger/chain", "crypto/digest")
 	only("ledger/remote", "crypto/digest", "ledger/chain")
 	only("ledger/consent")
+	only("ledger/receipt", "crypto/digest", "crypto/seal", "ledger/chain", "ledger/consent")
 	only("ledger/store")
 	only("ledger/store/bolt", "ledger/store")
 	only("ledger/tagindex")
 	only("server/witness", "crypto/digest", "ledger/chain", "ledger/store")
-	only("ledger", "crypto/digest", "crypto/keyring", "crypto/rootkey", "crypto/seal", "ledger/chain", "ledger/consent", "ledger/store", "ledger/tagindex")
+	only("ledger", "crypto/digest", "crypto/keyring", "crypto/rootkey", "crypto/seal", "ledger/chain", "ledger/consent", "ledger/receipt", "ledger/store", "ledger/tagindex")
 
 	for pkg, list := range imports {
 		for _, d := range list {

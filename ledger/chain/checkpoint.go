@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -141,26 +140,9 @@ func OpenCheckpoint(msg []byte, v note.Verifiers, origin string) (Checkpoint, er
 
 // readCheckpoint reads a checkpoint without checking signatures.
 func readCheckpoint(msg []byte) (Checkpoint, error) {
-	// note.Open with no verifiers checks the form of the note.
-	var unverified *note.UnverifiedNoteError
-	if _, err := note.Open(msg, note.VerifierList()); !errors.As(err, &unverified) {
+	n, err := readNote(msg)
+	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-	}
-	n := unverified.Note
-	// note.Open reads base64 with stray bits at its end, or line ends within:
-	// two messages for one signature. So write the note again and compare.
-	var canonical bytes.Buffer
-	canonical.WriteString(n.Text)
-	canonical.WriteByte('\n')
-	for _, sig := range n.UnverifiedSigs {
-		raw, err := base64.StdEncoding.DecodeString(sig.Base64)
-		if err != nil {
-			return Checkpoint{}, fmt.Errorf("%w: a signature is not base64", ErrCheckpoint)
-		}
-		canonical.WriteString("— " + sig.Name + " " + base64.StdEncoding.EncodeToString(raw) + "\n")
-	}
-	if !bytes.Equal(canonical.Bytes(), msg) {
-		return Checkpoint{}, fmt.Errorf("%w: a signature line is not written in the one way allowed", ErrCheckpoint)
 	}
 	return parseText(n.Text)
 }

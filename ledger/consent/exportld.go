@@ -38,6 +38,11 @@ const (
 // every purpose that rests on a contract or a duty. EXPORT.md says how each
 // field of the standard is filled, and what a policy cannot fill.
 func (x *Export) JSONLD() ([]byte, error) {
+	_, doc := x.graph()
+	return doc.encode()
+}
+
+func (x *Export) graph() (*graph, node) {
 	g := &graph{x: x, defined: map[string]bool{}, entities: []any{}, notices: []any{}, rights: []any{}}
 	g.records()
 	for i := range x.Disclosures {
@@ -49,7 +54,7 @@ func (x *Export) JSONLD() ([]byte, error) {
 	}
 	records = append(records, g.transfers...)
 	id := g.id("receipt", x.Member, strconv.FormatInt(x.MadeAt.UnixMilli(), 10))
-	doc := node{
+	return g, node{
 		"@context":                ldContext,
 		"@id":                     iri(id),
 		"@type":                   "dpv:ConsentReceipt",
@@ -67,10 +72,13 @@ func (x *Export) JSONLD() ([]byte, error) {
 		"dpv:hasNotice":           g.notices,
 		"dpv:hasRight":            g.rights,
 	}
+}
+
+func (n node) encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(doc); err != nil {
+	if err := enc.Encode(n); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
@@ -144,21 +152,9 @@ func (g *graph) decide(m *MemberEntry, d Decision) {
 		before.indexes, before.entries = append(before.indexes, m.Index), append(before.entries, g.entry(m))
 		return
 	}
-	r := &record{
-		policy: e.Policy, purpose: d.Purpose, decision: d, at: m.RecordedAt, asked: v.byPurpose[d.Purpose].AsksConsent(),
-		version:  e.PolicyVersion,
-		standing: d.Granted, indexes: []uint64{m.Index}, entries: []any{g.entry(m)}, items: d.Items,
-	}
-	id := g.recordID(m.Index, d.Purpose)
-	r.node = node{
-		"@id": iri(id), "@type": "dpv:DataProcessingRecord", "dct:identifier": id, "dpv:hasIdentifier": id,
-		"dct:created": dateTime(m.RecordedAt), "dpv:hasDataSubject": g.subject(), "dpv:hasDataController": g.controller(),
-		"dpv:hasJurisdiction": g.jurisdictions(v.Policy), "dpv:hasNotice": g.shown(v.Policy, e), "dct:language": e.Locale,
-		"dpv:hasRight": g.rightsOf(v.Policy), "dpv:hasProcess": g.process(id, v, m, &d),
-	}
+	r := g.record(m, v, d)
+	r.node["dpv:hasNotice"], r.node["dct:language"] = g.shown(v.Policy, e), e.Locale
 	if r.asked {
-		r.node["@type"], r.node["dct:conformsTo"] = "dpv:ConsentRecord", ref(profileRecord)
-		r.node["dpv:hasConsentControl"] = g.controls(id, v.Policy, d.Purpose)
 		g.decisionEvent(r, before, m)
 	} else {
 		r.node["dct:date"] = dateTime(occurred(m))
@@ -172,6 +168,25 @@ func (g *graph) decide(m *MemberEntry, d Decision) {
 		before.standing = false
 	}
 	g.list = append(g.list, r)
+}
+
+// record begins the record of a decision that an entry holds.
+func (g *graph) record(m *MemberEntry, v *Posted, d Decision) *record {
+	r := &record{
+		policy: v.Policy.id, version: v.version, purpose: d.Purpose, decision: d, at: m.RecordedAt, asked: v.byPurpose[d.Purpose].AsksConsent(),
+		standing: d.Granted, indexes: []uint64{m.Index}, entries: []any{g.entry(m)}, items: d.Items,
+	}
+	id := g.recordID(m.Index, d.Purpose)
+	r.node = node{
+		"@id": iri(id), "@type": "dpv:DataProcessingRecord", "dct:identifier": id, "dpv:hasIdentifier": id,
+		"dct:created": dateTime(m.RecordedAt), "dpv:hasDataSubject": g.subject(), "dpv:hasDataController": g.controller(),
+		"dpv:hasJurisdiction": g.jurisdictions(v.Policy), "dpv:hasRight": g.rightsOf(v.Policy), "dpv:hasProcess": g.process(id, v, m, &d),
+	}
+	if r.asked {
+		r.node["@type"], r.node["dct:conformsTo"] = "dpv:ConsentRecord", ref(profileRecord)
+		r.node["dpv:hasConsentControl"] = g.controls(id, v.Policy, d.Purpose)
+	}
+	return r
 }
 
 // same reports whether two decisions say the same.
@@ -228,6 +243,7 @@ func (g *graph) event(r *record, m *MemberEntry, state string) node {
 // what the entry that it is a copy of says, and adds only itself as a source.
 func (g *graph) withdraw(m *MemberEntry) {
 	e := &m.Event
+	g.withdrawUnknown(m)
 	for _, r := range g.list {
 		if !r.asked || r.policy != e.Policy || !e.Membership && !slices.Contains(e.Purposes, r.purpose) {
 			continue
@@ -255,6 +271,32 @@ func (g *graph) withdraw(m *MemberEntry) {
 			r.items = without(r.items, e.Items)
 			r.standing = len(r.items) > 0
 		}
+	}
+}
+
+// withdrawUnknown makes records of purposes of which nothing else is known any
+// more than that consent to them was taken back.
+func (g *graph) withdrawUnknown(m *MemberEntry) {
+	e := &m.Event
+	v := g.x.r.version(e.Policy, e.PolicyVersion)
+	if v == nil {
+		return
+	}
+	for _, purpose := range e.Purposes {
+		known := slices.ContainsFunc(g.list, func(r *record) bool { return r.policy == e.Policy && r.purpose == purpose })
+		if pu := v.byPurpose[purpose]; known || pu == nil || !pu.AsksConsent() {
+			continue
+		}
+		r := g.record(m, v, Decision{Purpose: purpose, Items: e.Items})
+		ev := g.event(r, m, "dpv:ConsentWithdrawn")
+		if len(e.Items) > 0 {
+			var gone []any
+			for _, it := range e.Items {
+				gone = append(gone, ref(r.node["@id"].(string)+"#data-"+it))
+			}
+			ev["dpv:hasPersonalData"] = gone
+		}
+		g.list = append(g.list, r)
 	}
 }
 

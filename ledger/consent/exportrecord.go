@@ -1,0 +1,15 @@
+package consent
+
+// Record returns one entry as a consent receipt by ISO/IEC TS 27560 of that
+// entry alone, in JSON-LD as JSONLD writes it, as things stood when it was
+// recorded: what came later, such as a withdrawal, has entries of its own. It
+// is nil for an entry that is neither a decision, nor a withdrawal of purposes
+// that a policy has, nor a disclosure.
+func (r *Register) Record(origin, member string, m MemberEntry) ([]byte, error) {
+	x := r.NewExport(origin, member, []MemberEntry{m}, nil, m.RecordedAt)
+	g, doc := x.graph()
+	if len(g.list)+len(g.transfers) == 0 {
+		return nil, nil
+	}
+	return doc.encode()
+}

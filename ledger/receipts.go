@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"consentledger/crypto/seal"
+	"consentledger/ledger/chain"
+	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
+)
+
+// Receipt returns the receipt of one entry of a member: as a file, and what it says. That of a legal
+// hold is the officer's alone, because it says what the hold is for. The look is recorded first; but
+// for that, the ledger is the same afterwards. If too few witnesses sign within five seconds the error
+// is ErrWitnessesAway, and nothing is recorded.
+func (l *Ledger) Receipt(ctx context.Context, who Caller, ref Ref, lk Look, index uint64) (*receipt.Receipt, []byte, error) {
+	if !who.May(ActLook) {
+		return nil, nil, ErrForbidden
+	}
+	if _, _, ended, err := l.resolve(ref); err != nil {
+		return nil, nil, err
+	} else if ended {
+		return nil, nil, ErrWithdrawn
+	}
+	if index >= l.size.Load() {
+		return nil, nil, ErrUnknownEntry
+	}
+	// Before the look, so that none is recorded of which nothing came.
+	checkpoint, err := l.CosignedCheckpoint(ctx, index+1)
+	if err != nil {
+		return nil, nil, err
+	}
+	lk.What = fmt.Sprintf("receipt of entry %d", index)
+	var of disclosed
+	find := func(m *member, now time.Time) (err error) {
+		if err := l.awake(m, now); err != nil {
+			return err
+		}
+		of, err = l.disclose(m, index)
+		if err == nil && (of.Event.Kind == consent.KindHold || of.Event.Kind == consent.KindHoldRelease) && !who.May(ActOffice) {
+			return ErrForbidden
+		}
+		return err
+	}
+	err = l.look(ctx, who, ref, lk, find, func(_ *member, now time.Time) error {
+		of.at = now
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.makeReceipt(ref, of, checkpoint)
+}
+
+func (l *Ledger) makeReceipt(ref Ref, of disclosed, checkpoint []byte) (*receipt.Receipt, []byte, error) {
+	e := receipt.Entry{Bytes: of.raw, PRK: of.prk}
+	var err error
+	if e.Proof, err = l.prove(of.Index, checkpoint); err != nil {
+		return nil, nil, l.damaged(err)
+	}
+	facts := receipt.Facts{Member: ref.String(), Class: of.Class, IssuedAt: of.at, Event: of.Event}
+	facts.Record, err = l.register.Load().Record(l.id.Origin, ref.String(), of.memberEntry())
+	if err != nil {
+		return nil, nil, err
+	}
+	return receipt.Make(e, facts, l.signer)
+}
+
+// disclosed is an entry with what opens it and nothing else.
+type disclosed struct {
+	opened
+	raw []byte
+	prk [32]byte
+	at  time.Time
+}
+
+// disclose opens an entry of a member. The key is found by trying, since a try costs less than to make
+// the tags of all entries: the commitment tells before anything is decrypted. An entry of somebody
+// else, or that nobody can open any more, is ErrUnknownEntry.
+func (l *Ledger) disclose(m *member, index uint64) (d disclosed, err error) {
+	if d.raw, err = l.entry(index); err != nil {
+		return d, l.damaged(err)
+	}
+	e, err := chain.Parse(d.raw)
+	if err != nil {
+		return d, l.damaged(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err))
+	}
+	reg := l.register.Load()
+	recorded := reg.Day(time.UnixMilli(e.RecordedAtUnixMs))
+	for i, mk := range m.keys {
+		k := &m.rec.Keys[i]
+		_, day, err := l.openEntry(mk, k, recorded, e.Sealed)
+		if errors.Is(err, seal.ErrWrongKey) || errors.Is(err, errExpired) {
+			continue
+		}
+		if err == nil {
+			d.opened, err = l.openOne(reg, mk, k, index, d.raw)
+		}
+		if err == nil {
+			d.prk, err = seal.PRK(mk.keyOf(k, day), e.Sealed)
+		}
+		if err != nil {
+			return d, l.damaged(err)
+		}
+		return d, nil
+	}
+	return d, ErrUnknownEntry
+}
+
+// prove makes the proof of an entry under a checkpoint that this ledger has signed.
+func (l *Ledger) prove(index uint64, checkpoint []byte) (chain.Proof, error) {
+	p := chain.Proof{Index: index, Checkpoint: checkpoint}
+	c, err := chain.OpenCheckpoint(checkpoint, note.VerifierList(l.verifier), l.id.Origin)
+	if err != nil {
+		return p, fmt.Errorf("prove entry %d: %w", index, err)
+	}
+	hashes, err := tlog.ProveRecord(int64(c.Size), int64(index), l.proving.reader(c.Size, l.tile))
+	if err != nil {
+		return p, fmt.Errorf("prove entry %d: %w", index, err)
+	}
+	for _, h := range hashes {
+		p.Hashes = append(p.Hashes, chain.Hash(h))
+	}
+	return p, nil
+}
+
+// proving keeps a reader for each of the newest heads: its right edges cost up to 255 entries and, for
+// each level above, as many tiles to hash.
+type proving struct {
+	mu      sync.Mutex
+	readers [4]sizedReader
+	next    int
+}
+
+type sizedReader struct {
+	size   uint64
+	reader tlog.HashReader
+}
+
+func (p *proving) reader(size uint64, tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.readers {
+		if r.reader != nil && r.size == size {
+			return r.reader
+		}
+	}
+	r := sizedReader{size, chain.TileReader(size, tile)}
+	p.readers[p.next] = r
+	p.next = (p.next + 1) % len(p.readers)
+	return r.reader
+}

@@ -1,0 +1,161 @@
+package ledger
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
+)
+
+func logKeys(t testing.TB, l *Ledger) receipt.Keys {
+	t.Helper()
+	v, err := note.NewVerifier(l.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return receipt.Keys{Log: v}
+}
+
+func TestAReceiptIsGoodForEachEntryOfAMemberAndStaysSoAfterTheirDestruction(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	ref := mustDo(t, l, enrolment(t, "m@shop.example", w)).Member
+	mustDo(t, l, order(t, "m@shop.example", "o-1", w))
+	mustDo(t, l, &consent.Withdrawal{Member: memberID(t, "m@shop.example"), Purposes: []string{"shop/newsletter"}})
+	mustDo(t, l, enrolment(t, "other@shop.example", w))
+	look := Look{Reason: "she asked for it"}
+	rows, _, err := l.History(t.Context(), dpo, ref, look, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) < 5 {
+		t.Fatalf("only %d entries to make receipts of", len(rows))
+	}
+	files, kinds := map[uint64][]byte{}, map[string]bool{}
+	for _, row := range rows {
+		r, file, err := l.Receipt(t.Context(), dpo, ref, look, row.Index)
+		if err != nil {
+			t.Fatalf("entry %d: %v", row.Index, err)
+		}
+		if r.Index != row.Index || r.Member != ref.String() || r.Class != row.Class || r.Event.Kind != row.Event.Kind.String() {
+			t.Errorf("entry %d: the receipt says %d, %s, %s", row.Index, r.Index, r.Class, r.Event.Kind)
+		}
+		kinds[r.Event.Kind] = r.Record != nil
+		files[row.Index] = file
+	}
+	for kind, record := range map[string]bool{"consent": true, "access": false} {
+		if has, ok := kinds[kind]; !ok || has != record {
+			t.Errorf("a receipt of a %s: made %v, with a record %v", kind, ok, has)
+		}
+	}
+	if now, _, _ := l.History(t.Context(), dpo, ref, look, 0, 500); !slices.ContainsFunc(now, func(r HistoryRow) bool {
+		return r.Event.Kind == consent.KindAccess && strings.HasPrefix(r.Event.What, "receipt of entry ")
+	}) {
+		t.Error("no look was recorded that says of which entry a receipt was made")
+	}
+	mustDo(t, l, leave(t, "m@shop.example"))
+	for index, file := range files {
+		if r, _, err := receipt.Open(file, logKeys(t, l)); err != nil || r.Index != index {
+			t.Errorf("the receipt of entry %d, after its member has left: %v", index, err)
+		}
+	}
+	if _, _, err := l.Receipt(t.Context(), dpo, ref, look, rows[0].Index); !errors.Is(err, ErrUnknownMember) && !errors.Is(err, ErrWithdrawn) {
+		t.Errorf("a receipt of who has left: %v", err)
+	}
+	verifyAll(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReceiptIsOfOnesOwnEntryOnly(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	a := mustDo(t, l, enrolment(t, "a@shop.example", w))
+	b := mustDo(t, l, enrolment(t, "b@shop.example", w))
+	look := Look{Reason: "to try"}
+	if _, _, err := l.Receipt(t.Context(), dpo, a.Member, look, a.Entries[0].Index); err != nil {
+		t.Fatal(err) // the control
+	}
+	size := l.Size()
+	for what, index := range map[string]uint64{"another member's entry": b.Entries[0].Index, "the ledger's own entry": 0, "an entry to come": 1 << 40} {
+		if _, _, err := l.Receipt(t.Context(), dpo, a.Member, look, index); !errors.Is(err, ErrUnknownEntry) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if l.Size() != size {
+		t.Error("a look of which nothing came was recorded")
+	}
+	for _, who := range []Caller{writer, admin, {KeyID: "key_auditor", Role: RoleAuditor}} {
+		if _, _, err := l.Receipt(t.Context(), who, a.Member, look, a.Entries[0].Index); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s may have a receipt: %v", who.Role, err)
+		}
+	}
+	verifyAll(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheGroundOfAHoldIsInNoReceiptButTheOfficers(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	ref := mustDo(t, l, enrolment(t, "m@shop.example", w)).Member
+	held, err := l.PlaceHold(t.Context(), dpo, ref, &consent.Hold{Classes: []string{"shop/newsletter"}, Until: w.clock.Now().Add(240 * time.Hour), Ground: "a court's order"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := Caller{KeyID: "key_reader", Role: RoleReader}
+	look := Look{Reason: "to try"}
+	index := held.Entries[0].Index
+	if _, _, err := l.Receipt(t.Context(), reader, ref, look, index); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a reader gets it: %v", err)
+	}
+	if _, _, err := l.Receipt(t.Context(), reader, ref, look, index-1); err != nil {
+		t.Errorf("the control, an entry that is no hold: %v", err)
+	}
+	if r, _, err := l.Receipt(t.Context(), dpo, ref, look, index); err != nil || r.Event.Ground != "a court's order" {
+		t.Errorf("the officer's receipt: %v", err)
+	}
+	verifyAll(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a receipt costs beyond the look that it records.
+func BenchmarkReceiptBeyondItsLook(b *testing.B) {
+	w := newWorld(b)
+	l := w.create(b)
+	first := mustDo(b, l, enrolment(b, "m@shop.example", w))
+	for i := range 300 {
+		mustDo(b, l, enrolment(b, memberName(i), w))
+	}
+	checkpoint, err := l.CosignedCheckpoint(b.Context(), l.Size())
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := l.acquire(b.Context(), l.pathOf(memberID(b, "m@shop.example")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		of, err := l.disclose(m, first.Entries[0].Index)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := l.makeReceipt(first.Member, of, checkpoint); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l.release(m)
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
