@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ func (l *Ledger) Receipt(ctx context.Context, who Caller, ref Ref, lk Look, inde
 	if err != nil {
 		return nil, nil, err
 	}
-	lk.What = fmt.Sprintf("receipt of entry %d", index)
+	lk.What = consent.LookReceipt + strconv.FormatUint(index, 10)
 	var of disclosed
 	find := func(m *member, now time.Time) (err error) {
 		if err := l.awake(m, now); err != nil {

@@ -55,7 +55,7 @@ func TestAReceiptIsGoodForEachEntryOfAMemberAndStaysSoAfterTheirDestruction(t *t
 		}
 	}
 	if now, _, _ := l.History(t.Context(), dpo, ref, look, 0, 500); !slices.ContainsFunc(now, func(r HistoryRow) bool {
-		return r.Event.Kind == consent.KindAccess && strings.HasPrefix(r.Event.What, "receipt of entry ")
+		return r.Event.Kind == consent.KindAccess && strings.HasPrefix(r.Event.What, "receipt:")
 	}) {
 		t.Error("no look was recorded that says of which entry a receipt was made")
 	}

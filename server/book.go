@@ -6,6 +6,7 @@ import (
 
 	"consentledger/ledger"
 	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
 )
 
 // A book is the ledger as the server sees it. In production it is a
@@ -19,6 +20,7 @@ type book interface {
 	History(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
 	Entry(ctx context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error)
 	Export(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
+	Receipt(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error)
 	EndEvent(ctx context.Context, who ledger.Caller, e *consent.EventEnd) (*ledger.Answer, error)
 	RequestOutcome(ctx context.Context, who ledger.Caller, o *consent.RequestOutcome) (*ledger.Answer, error)
 	PlaceHold(ctx context.Context, who ledger.Caller, ref ledger.Ref, h *consent.Hold) (*ledger.Answer, error)

@@ -17,6 +17,7 @@ import (
 
 	"consentledger/ledger"
 	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
 	"consentledger/server/api"
 )
 
@@ -204,6 +205,14 @@ func (d *double) Kept(_ context.Context, who ledger.Caller, _ ledger.Ref, look l
 
 func (d *double) Export(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error) {
 	return consent.NewRegister().NewExport("ledger.example/test", ref.String(), nil, consent.NewFold(), time.Unix(1, 0)), d.look(who, look)
+}
+
+func (d *double) Receipt(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error) {
+	look.What = consent.LookReceipt
+	if index > 9 {
+		return nil, nil, ledger.ErrUnknownEntry
+	}
+	return &receipt.Receipt{Member: ref.String()}, []byte("consentledger/receipt/v1\n"), d.look(who, look)
 }
 
 func (d *double) Due(_ context.Context, who ledger.Caller, look ledger.Look, within time.Duration) ([]ledger.DueRow, bool, error) {

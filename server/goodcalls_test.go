@@ -165,6 +165,8 @@ func (s *shop) good(rt route) goodCall {
 		c.path = "/v1/witnesses/" + textOf(s.t, s.made(ledger.RoleAdmin, "/v1/witnesses", s.newWitness()), "id")
 	case "POST /v1/witnesses":
 		c.body = s.newWitness()
+	case "GET /v1/members/:ref/entries/:index/receipt":
+		c.path = fmt.Sprintf("/v1/members/%s/entries/%d/receipt", ref, s.entryOf(ref))
 	case "GET /v1/members/:ref/kept":
 		s.made(ledger.RoleWriter, "/v1/withdrawals", `{"member_id":"`+id+`","scope":"membership"}`)
 	case "POST /v1/events":
@@ -255,4 +257,18 @@ func TestEveryRecordedCallIsAGoodOne(t *testing.T) {
 			t.Errorf("%s: %d answers: %d %s", c.route, len(got), got[0].status, got[0].body)
 		}
 	}
+}
+
+// entryOf is the index of the newest entry of a person.
+func (s *shop) entryOf(ref string) uint64 {
+	s.t.Helper()
+	r, err := ledger.ParseRef(ref)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	rows, _, err := s.ledger.History(s.t.Context(), ledger.Caller{KeyID: "key_setup", Role: ledger.RoleDPO, From: "127.0.0.1"}, r, ledger.Look{Reason: "test", What: "history"}, 0, 1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rows[0].Index
 }

@@ -86,6 +86,8 @@ var reaches = map[string]reach{
 	"GET /openapi.yaml":                  {none: ofNobody},
 	"GET /livez":                         {none: ofNobody},
 	"GET /readyz":                        {none: ofNobody},
+
+	"GET /v1/members/:ref/entries/:index/receipt": {ref: true},
 }
 
 func TestEveryRouteSaysWhomItReaches(t *testing.T) {

@@ -71,6 +71,8 @@ var matrix = map[string]string{
 	"GET /openapi.yaml":                  "everybody",
 	"GET /livez":                         "everybody",
 	"GET /readyz":                        "everybody",
+
+	"GET /v1/members/:ref/entries/:index/receipt": "rd",
 }
 
 var letters = map[ledger.Role]string{ledger.RoleWriter: "w", ledger.RoleReader: "r", ledger.RoleDPO: "d", ledger.RoleAuditor: "a", ledger.RoleAdmin: "m"}
@@ -259,7 +261,7 @@ func TestMediaTypesAreTakenAsTheyAreMeant(t *testing.T) {
 func TestALookWithoutAReasonIsRefusedBeforeItHappens(t *testing.T) {
 	d := &double{}
 	h := newDouble(t, d).Handler()
-	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history", "/v1/members/:ref/export", "/v1/members/:ref/kept", "/v1/due"} {
+	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history", "/v1/members/:ref/export", "/v1/members/:ref/kept", "/v1/members/:ref/entries/:index/receipt", "/v1/due"} {
 		for reason, code := range map[string]string{
 			"": "access_reason_missing", "   ": "access_reason_missing", "a\x01b": "access_reason_invalid", "a\xff": "access_reason_invalid",
 			strings.Repeat("x", 1001): "access_reason_invalid", "a\u0085b": "access_reason_invalid",

@@ -62,6 +62,8 @@ var scopes = map[string]scopeReach{
 	"DELETE /v1/operators/:id":           toNone,
 	"POST /v1/operators/:id/invitations": toNone,
 	"DELETE /v1/sessions":                toAll,
+
+	"GET /v1/members/:ref/entries/:index/receipt": toNone,
 }
 
 // scopedKey makes a key of a role for one policy.

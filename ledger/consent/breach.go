@@ -93,6 +93,10 @@ func (q *BreachQuery) in(t time.Time) bool {
 // class's name follows.
 const LookKept = "kept:"
 
+// LookReceipt begins what was looked at where it was one entry, of which a
+// receipt was made; the entry's index follows.
+const LookReceipt = "receipt:"
+
 // grantedItems returns the items of every yes that stands in some classes, for
 // each order or event by itself: a later yes to less about another order takes
 // nothing back.

@@ -105,6 +105,14 @@ func (c *Client) ExportJSONLD(ctx context.Context, ref, reason string, options .
 	return c.text(ctx, k, options)
 }
 
+// Receipt is the receipt of one entry of a member, as a file that anybody can verify without the ledger:
+// consentledger verify --receipt.
+func (c *Client) Receipt(ctx context.Context, ref string, index int64, reason string, options ...Option) ([]byte, error) {
+	k := getting("").at("/v1/members/%s/entries/"+strconv.FormatInt(index, 10)+"/receipt", ref).because(reason)
+	k.accept = "text/plain"
+	return c.text(ctx, k, options)
+}
+
 // text makes a call whose answer is taken as it is.
 func (c *Client) text(ctx context.Context, k call, options []Option) ([]byte, error) {
 	r, err := c.do(ctx, &k, options)

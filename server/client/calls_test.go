@@ -152,6 +152,10 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 		t.Errorf("an export as JSON-LD: %s %v", ld, err)
 	}
 
+	if file, err := r.Receipt(ctx, ref, enrolled.Entries[0].Index, "the member asked"); err != nil || !strings.HasPrefix(string(file), "consentledger/receipt/v1\n") {
+		t.Errorf("a receipt: %s %v", file, err)
+	}
+
 	request, err := d.Request(ctx, client.Request{MemberID: "kim", Type: client.RequestTypeAccess, Channel: "phone", ReceivedAt: testNow})
 	must("a request", err)
 	due, err := d.Due(ctx, "60d", "the day's work")
