@@ -1,0 +1,123 @@
+package page
+
+// A word is what a page says, by language.
+type word struct{ en, ko string }
+
+func (w word) in(lang string) string {
+	if lang == Korean {
+		return w.ko
+	}
+	return w.en
+}
+
+var words = map[string]word{
+	"title":       {"Receipt of an entry in a consent ledger", "동의 원장 기록의 영수증"},
+	"intro":       {"This is one entry of the ledger below, in words. The file that belongs to this page proves it: that the ledger recorded it, when, and that it says this.", "아래 원장에 있는 기록 하나를 글로 적은 것입니다. 이 쪽에 딸린 파일이 이를 증명합니다. 원장이 기록했다는 것, 그 시각, 그리고 기록의 내용이 이와 같다는 것입니다."},
+	"content":     {"What the entry says", "기록의 내용"},
+	"check_title": {"Which entry it is", "어느 기록인지"},
+	"check": {
+		"To check: save the file, and run `consentledger verify --receipt FILE --key VKEY` with the ledger's public key from where it was published. No connection is needed, and the ledger need not exist any more. The digest of the file must be the one above.",
+		"확인하려면 파일을 저장하고, 공개된 곳에서 얻은 원장의 공개 키로 `consentledger verify --receipt FILE --key VKEY`를 실행하십시오. 인터넷 연결이 필요 없으며, 원장이 더 없어도 됩니다. 파일의 해시값은 위와 같아야 합니다.",
+	},
+	"digest":      {"Digest of the file (SHA-256), also in the code beside:", "파일의 해시값(SHA-256). 옆의 코드에도 들어 있습니다:"},
+	"save":        {"Save the file of this receipt", "이 영수증의 파일 저장"},
+	"note":        {"Whoever has the file can read this entry for ever, also after the ledger has destroyed the keys. Keep it as you keep a contract.", "파일을 가진 사람은 원장이 키를 파기한 뒤에도 이 기록을 영구히 읽을 수 있습니다. 계약서처럼 보관하십시오."},
+	"ledger":      {"Ledger", "원장"},
+	"index":       {"Number of the entry", "기록 번호"},
+	"recorded_at": {"Recorded at", "기록된 시각"},
+	"issued_at":   {"Receipt made at", "영수증 발급 시각"},
+	"member":      {"Member, by the ledger's name", "회원(원장이 붙인 이름)"},
+	"class":       {"Retention class", "보유 구분"},
+	"leaf_hash":   {"Leaf hash", "리프 해시"},
+	"true":        {"yes", "예"},
+	"false":       {"no", "아니요"},
+}
+
+// fields are the headings of an event's fields: each has one.
+var fields = map[string]word{
+	"kind":           {"Kind", "종류"},
+	"policy":         {"Privacy policy", "개인정보 처리방침"},
+	"policy_version": {"Version of the policy", "방침의 판"},
+	"member_kind":    {"Kind of member", "회원 구분"},
+	"occurred_at":    {"Happened at, by the shop's clock", "일어난 시각(사업자 시계)"},
+	"evidence":       {"Copy kept as proof", "증빙으로 보관하는 사본"},
+	"decisions":      {"Decisions", "결정"},
+	"method":         {"Method", "방법"},
+	"locale":         {"Language shown", "보여 준 언어"},
+	"shown_digest":   {"SHA-256 of what was shown", "보여 준 글의 SHA-256"},
+	"age":            {"Age", "나이 확인"},
+	"guardian":       {"Legal representative", "법정대리인"},
+	"reference":      {"Reference", "참조"},
+	"scope":          {"Extent", "범위"},
+	"purposes":       {"Purposes", "목적"},
+	"purpose":        {"Purpose", "목적"},
+	"items":          {"Items", "항목"},
+	"item":           {"Item", "항목"},
+	"correction":     {"Correction", "정정"},
+	"changes":        {"Changes", "변경"},
+	"old":            {"before", "이전"},
+	"new":            {"after", "이후"},
+	"outcome":        {"Outcome", "결과"},
+	"reason":         {"Reason", "사유"},
+	"recipient":      {"Recipient", "제공받는 자"},
+	"recipients":     {"Recipients", "제공받는 자"},
+	"business":       {"Business of the recipient", "제공받는 자의 업무"},
+	"basis":          {"Basis", "근거"},
+	"rests_on":       {"Rests on entry", "근거가 되는 기록"},
+	"form":           {"Form", "형태"},
+	"who":            {"Who looked", "열람한 자"},
+	"from":           {"From where", "열람한 곳"},
+	"what":           {"What was looked at", "열람한 것"},
+	"notice":         {"Notice", "통지"},
+	"notice_kind":    {"Kind of notice", "통지의 종류"},
+	"channel":        {"Channel", "경로"},
+	"sent_at":        {"Sent at", "보낸 시각"},
+	"destruction":    {"About the destruction in entry", "파기 기록의 번호"},
+	"request":        {"Request", "요구"},
+	"request_type":   {"Asked for", "요구한 것"},
+	"received_at":    {"Received at", "받은 시각"},
+	"due_at":         {"To be answered by", "답변 기한"},
+	"hold":           {"Legal hold", "파기 보류"},
+	"classes":        {"Retention classes", "보유 구분"},
+	"until":          {"Until", "기한"},
+	"ground":         {"Ground", "보류 근거"},
+	"signal":         {"Browser signal", "브라우저 신호"},
+	"value":          {"On", "켜짐"},
+	"active_at":      {"Active at", "활동한 시각"},
+	"while_dormant":  {"While dormant", "휴면 중"},
+	"verified_at":    {"Verified at", "확인한 시각"},
+	"decision":       {"Decision", "결정"},
+}
+
+// values are names that the ledger itself gives.
+var values = map[string]word{
+	"kind=consent":              {"Consent", "동의"},
+	"kind=withdrawal":           {"Withdrawal", "동의 철회"},
+	"kind=correction":           {"Request for correction", "정정 요구"},
+	"kind=correction_values":    {"Values of a correction", "정정 내용"},
+	"kind=correction_outcome":   {"Outcome of a correction", "정정 결과"},
+	"kind=disclosure":           {"Disclosure", "제공"},
+	"kind=access":               {"Look at the member's data", "열람"},
+	"kind=notice":               {"Notice", "통지"},
+	"kind=request":              {"Request", "요구"},
+	"kind=request_outcome":      {"Answer to a request", "요구에 대한 답변"},
+	"kind=hold":                 {"Legal hold", "파기 보류"},
+	"kind=hold_release":         {"End of a legal hold", "파기 보류 해제"},
+	"kind=activity":             {"Activity", "활동"},
+	"kind=reactivation":         {"Return from dormancy", "휴면 해제"},
+	"kind=signal":               {"Browser signal", "브라우저 신호"},
+	"kind=event_end":            {"End of an event", "행사 종료"},
+	"decision=granted":          {"agreed", "동의함"},
+	"decision=refused":          {"refused", "동의하지 않음"},
+	"decision=ask":              {"ask each time", "매번 물음"},
+	"scope=membership":          {"the whole membership", "회원 자격 전체"},
+	"age=birth_date":            {"by date of birth", "생년월일로 확인"},
+	"age=minimum_age_confirmed": {"confirmed to be old enough", "최소 나이 이상임을 확인"},
+	"age=guardian":              {"by a legal representative", "법정대리인의 동의"},
+	"form=identified":           {"identified", "식별 가능"},
+	"form=pseudonymised":        {"pseudonymised", "가명 처리"},
+	"form=anonymised":           {"anonymised", "익명 처리"},
+	"basis=consent":             {"consent", "동의"},
+	"basis=contract":            {"contract", "계약"},
+	"basis=legal_obligation":    {"legal obligation", "법적 의무"},
+}
