@@ -111,7 +111,12 @@ var cosignedAt = time.Unix(1_795_000_000, 0)
 
 func openWitness(t testing.TB, path string, vkeys ...string) *testWitness {
 	t.Helper()
-	signer, vkey, err := chain.NewCosigner("witness.example/w1", seed(2), func() time.Time { return cosignedAt })
+	return openWitnessNamed(t, path, "witness.example/w1", vkeys...)
+}
+
+func openWitnessNamed(t testing.TB, path, name string, vkeys ...string) *testWitness {
+	t.Helper()
+	signer, vkey, err := chain.NewCosigner(name, seed(2), func() time.Time { return cosignedAt })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +154,13 @@ func logsOf(t testing.TB, vkeys ...string) (logs []Log) {
 
 func createWitness(t testing.TB, vkeys ...string) *testWitness {
 	t.Helper()
+	return createWitnessNamed(t, "witness.example/w1", vkeys...)
+}
+
+func createWitnessNamed(t testing.TB, name string, vkeys ...string) *testWitness {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "witness.db")
-	_, vkey, err := chain.NewCosigner("witness.example/w1", seed(2), time.Now)
+	_, vkey, err := chain.NewCosigner(name, seed(2), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +177,7 @@ func createWitness(t testing.TB, vkeys ...string) *testWitness {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return openWitness(t, path, vkeys...)
+	return openWitnessNamed(t, path, name, vkeys...)
 }
 
 // ask posts a body, and returns the status, the content type and the answer.

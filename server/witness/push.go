@@ -52,7 +52,7 @@ type PushOptions struct {
 
 // A Pusher brings a log's heads to its witnesses. All are asked about one head
 // at a time, so that their signatures stand on the same. Nobody waits for one
-// that did not sign the last time.
+// that did not sign the last time, or took long.
 type Pusher struct {
 	src    Source
 	o      PushOptions
@@ -71,6 +71,7 @@ type peerState struct {
 	size   uint64 // that the witness signed last, as far as is known
 	done   bool   // the head of that size has its signature
 	fails  int
+	slow   bool      // it took long the last time
 	next   time.Time // not before
 	logged bool      // that it is away
 	busy   bool      // it is being asked, and nobody waits
@@ -93,8 +94,11 @@ func NewPusher(src Source, o PushOptions) *Pusher {
 	return &Pusher{
 		src: src, o: o, first: time.Second, peers: map[string]*peerState{}, again: make(chan struct{}, 1),
 		client: &http.Client{
-			Timeout:   o.Within,
-			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true, TLSHandshakeTimeout: o.Within},
+			Timeout: o.Within,
+			Transport: &http.Transport{
+				Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
+				TLSHandshakeTimeout: o.Within, MaxResponseHeaderBytes: maxAnswer, DisableCompression: true,
+			},
 			// A witness is where the register says, and nowhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -104,7 +108,13 @@ func NewPusher(src Source, o PushOptions) *Pusher {
 // Ask asks every witness once about the newest head. Its error, which wraps
 // ErrContradiction, says which of them have seen another history or a longer
 // one. A witness that is away contradicts nobody.
-func (p *Pusher) Ask(ctx context.Context) error { return p.round(ctx, true) }
+func (p *Pusher) Ask(ctx context.Context) error {
+	err := p.round(ctx, true)
+	if err != nil { // the log stays shut, and nothing is pushed
+		p.client.CloseIdleConnections()
+	}
+	return err
+}
 
 // Run pushes each new head until ctx ends.
 func (p *Pusher) Run(ctx context.Context) {
@@ -145,7 +155,7 @@ func (p *Pusher) untilNext() time.Duration {
 }
 
 // round asks all who have not signed the newest head, and are not to be left
-// alone for now. It waits for those who answered the last time, or for all.
+// alone for now. It waits for those who answered soon the last time, or for all.
 func (p *Pusher) round(ctx context.Context, all bool) error {
 	head, msg, err := p.src.Head()
 	if err != nil {
@@ -164,7 +174,7 @@ func (p *Pusher) round(ctx context.Context, all bool) error {
 		}
 		kept[peer.Key+" "+peer.URL] = s
 		skip := s.busy || s.done && s.size >= head.Size || p.o.Now().Before(s.next)
-		apart := s.fails > 0 && !all && !skip
+		apart := (s.fails > 0 || s.slow) && !all && !skip
 		s.busy = s.busy || apart
 		p.mu.Unlock()
 		switch {
@@ -181,7 +191,7 @@ func (p *Pusher) round(ctx context.Context, all bool) error {
 	return errors.Join(append(found, p.found)...)
 }
 
-// pushApart is push for one that did not sign the last time.
+// pushApart is push for one that nobody waits for.
 func (p *Pusher) pushApart(ctx context.Context, peer Peer, s *peerState, head chain.Checkpoint, msg []byte) {
 	err := p.push(ctx, peer, s, head, msg)
 	p.mu.Lock()
@@ -199,7 +209,9 @@ func (p *Pusher) push(ctx context.Context, peer Peer, s *peerState, head chain.C
 	p.mu.Lock()
 	old := s.size
 	p.mu.Unlock()
+	began := p.o.Now()
 	size, done, err := p.exchange(ctx, peer, old, head, msg)
+	slow := p.o.Now().Sub(began) > p.o.Within/5
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -209,32 +221,40 @@ func (p *Pusher) push(ctx context.Context, peer Peer, s *peerState, head chain.C
 	case ctx.Err() != nil:
 		return nil // it is not the witness that went away
 	case err != nil:
+		why := fmt.Sprintf("%.300s", err) // what a witness answers may stand in it
 		s.fails++
 		wait := min(p.first<<min(s.fails-1, 10), p.o.Most)
 		s.next = p.o.Now().Add(wait/2 + rand.N(wait/2+1))
 		if !s.logged {
 			s.logged = true
-			p.o.Log.Warn("a witness does not sign; it is asked again", "witness", peer.Name, "error", err.Error())
+			p.o.Log.Warn("a witness does not sign; it is asked again", "witness", peer.Name, "error", why)
 		}
-		p.src.Away(peer.ID, err.Error())
+		p.src.Away(peer.ID, why)
 		return nil
 	}
 	if s.logged {
 		p.o.Log.Info("a witness signs again", "witness", peer.Name)
 	}
-	s.size, s.done, s.fails, s.next, s.logged = size, done, 0, time.Time{}, false
+	s.size, s.done, s.fails, s.slow, s.next, s.logged = size, done, 0, slow, time.Time{}, false
 	return nil
 }
 
-// maxAnswer bounds what a witness may say: signatures of several keys.
-const maxAnswer = 32 << 10
+const (
+	// maxAnswer bounds what a witness may say: signatures of several keys.
+	maxAnswer = 32 << 10
+	// maxTurns bounds how often it may say that it wants another proof. One
+	// turn more than the first is usual, a third where another server brings
+	// it heads of the same log.
+	maxTurns = 4
+)
 
-// exchange goes by the size that the witness names, as often as it names
-// another one.
+// exchange goes by the size that the witness names. However often it names
+// another one, and however slowly, it ends in the time of two requests.
 func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain.Checkpoint, msg []byte) (size uint64, done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.o.Within)
+	defer cancel()
 	old = min(old, head.Size)
-	named := map[uint64]bool{}
-	for {
+	for range maxTurns {
 		proof, err := p.src.Consistency(old, head.Size)
 		if err != nil {
 			return 0, false, err
@@ -260,10 +280,10 @@ func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain
 				return p.ahead(peer, head, latest)
 			case latest == old && old == head.Size:
 				return 0, false, fmt.Errorf("%w: %s has signed another head of %d entries under the name %s: the history was written twice, or a copy of this ledger went on by itself; find out which database is the right one before anything is written", ErrContradiction, peer.Name, latest, head.Origin)
-			case latest == old || named[latest]:
+			case latest == old:
 				return 0, false, errors.New("it names the size that it was sent as the one that it wants")
 			}
-			named[latest], old = true, latest
+			old = latest
 		case http.StatusUnprocessableEntity:
 			if old == 0 {
 				return 0, false, errors.New("it refuses a first head (422)")
@@ -277,6 +297,7 @@ func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain
 			return 0, false, fmt.Errorf("it answers %d", status)
 		}
 	}
+	return 0, false, fmt.Errorf("it wants a proof from another size each time, %d times in turn", maxTurns)
 }
 
 // ahead is a witness that has signed more entries than there are in a head.

@@ -1,9 +1,11 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/mod/sumdb/note"
 
 	"consentledger/ledger/chain"
@@ -249,6 +252,17 @@ func TestABadAnswerIsNoContradiction(t *testing.T) {
 				fmt.Fprintf(rw, "%d\n", 1+n.Add(1)%2)
 			}
 		}(),
+		"long headers": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("X-Long", strings.Repeat("x", maxAnswer+4096))
+			w.ServeHTTP(rw, r)
+		},
+		"bytes without end": func(rw http.ResponseWriter, r *http.Request) {
+			for b := bytes.Repeat([]byte("x"), 1<<16); r.Context().Err() == nil; {
+				if _, err := rw.Write(b); err != nil {
+					return
+				}
+			}
+		},
 	} {
 		w.answers(h)
 		src := newSource(t, l, w.peer("wit_1"))
@@ -321,20 +335,32 @@ func TestAWitnessThatComesBackIsAskedAgain(t *testing.T) {
 	cancel()
 }
 
-// A witness that takes a connection and says nothing keeps the others waiting once, and no more.
+// A witness that takes a connection and says nothing, or takes its time over every head, keeps the others
+// waiting once, and no more.
 func TestNobodyWaitsForAWitnessThatHangs(t *testing.T) {
+	t.Run("for ever", func(t *testing.T) { nobodyWaits(t, true) })
+	t.Run("for a while, and signs", func(t *testing.T) { nobodyWaits(t, false) })
+}
+
+func nobodyWaits(t *testing.T, forEver bool) {
 	const within = 300 * time.Millisecond
 	l := newLog(t, testOrigin, 1)
 	l.grow(3, "leaf")
-	good, ill := serveWitness(t, createWitness(t, l.vkey)), serveWitness(t, createWitness(t, l.vkey))
-	ill.answers(func(_ http.ResponseWriter, r *http.Request) {
+	good := serveWitness(t, createWitness(t, l.vkey))
+	// Two keys, so that one can be told from the other.
+	ill := serveWitness(t, createWitnessNamed(t, "witness.example/w2", l.vkey))
+	ill.answers(func(rw http.ResponseWriter, r *http.Request) {
+		patience := 2 * within / 3
+		if forEver {
+			patience = time.Second
+		}
 		select {
 		case <-r.Context().Done():
-		case <-time.After(time.Second):
+		case <-time.After(patience):
+			ill.ServeHTTP(rw, r)
 		}
 	})
-	// Two keys, so that one can be told from the other.
-	src := newSource(t, l, good.peer("wit_1"), Peer{ID: "wit_2", Name: "witness.example/w2", URL: ill.url, Key: newLog(t, "x.example", 9).vkey})
+	src := newSource(t, l, good.peer("wit_1"), Peer{ID: "wit_2", Name: "witness.example/w2", URL: ill.url, Key: ill.vkey})
 	p := NewPusher(src, PushOptions{Within: within, Most: 10 * time.Millisecond})
 	p.first = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
@@ -351,7 +377,7 @@ func TestNobodyWaitsForAWitnessThatHangs(t *testing.T) {
 		return time.Since(began)
 	}
 	wait()
-	for end := time.Now().Add(10 * time.Second); src.whyAway("wit_2") == ""; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); src.whyAway("wit_2") == "" && src.signedBy(ill.vkey) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the one that hangs is not away")
 		}
@@ -370,6 +396,9 @@ func TestNobodyWaitsForAWitnessThatHangs(t *testing.T) {
 	if n := ill.asked.Load(); n < 2 {
 		t.Errorf("the one that hangs was asked %d times", n)
 	}
+	if signs := src.signedBy(ill.vkey) > 0; signs == forEver {
+		t.Errorf("the one that hangs signs: %v", signs)
+	}
 	cancel()
 	select {
 	case <-done:
@@ -382,19 +411,83 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	l := newLog(t, testOrigin, 1)
 	l.grow(3, "leaf")
 	w := serveWitness(t, createWitness(t, l.vkey))
-	src := newSource(t, l, w.peer("wit_1"))
+	hangs := serveWitness(t, createWitnessNamed(t, "witness.example/w2", l.vkey))
+	hangs.answers(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the end of the connection is not noticed
+		<-r.Context().Done()
+	})
+	already := goleak.IgnoreCurrent()
+	src := newSource(t, l, w.peer("wit_1"), Peer{ID: "wit_2", Name: "witness.example/w2", URL: hangs.url, Key: hangs.vkey})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); NewPusher(src, PushOptions{}).Run(ctx) }()
-	for end := time.Now().Add(10 * time.Second); src.signedBy(w.vkey) != 3; time.Sleep(time.Millisecond) {
+	// Away after 200 ms, and hanging again soon after that, where nobody waits for it.
+	p := NewPusher(src, PushOptions{Within: 200 * time.Millisecond, Most: 20 * time.Millisecond})
+	go func() { defer close(done); p.Run(ctx) }()
+	for end := time.Now().Add(10 * time.Second); src.signedBy(w.vkey) != 3 || hangs.asked.Load() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing was pushed")
 		}
+	}
+	if goleak.Find(already, goleak.IgnoreTopFunction("time.Sleep")) == nil {
+		t.Error("control: while it runs there is nothing to be found")
 	}
 	cancel()
 	select {
 	case <-done:
 	case <-time.After(5 * time.Second):
-		t.Error("it runs on")
+		t.Fatal("it runs on")
+	}
+	// Nothing of it is left, on either side of the connections.
+	if err := goleak.Find(already); err != nil {
+		t.Error(err)
+	}
+}
+
+// A log that a witness contradicts stays shut: then its pusher leaves nothing behind either.
+func TestAskThatFindsAContradictionLeavesNothingBehind(t *testing.T) {
+	l := newLog(t, testOrigin, 1)
+	l.grow(10, "leaf")
+	w := serveWitness(t, createWitness(t, l.vkey))
+	w.wants(t, "a head", l.request(0, 10).Marshal(), http.StatusOK, "")
+	already := goleak.IgnoreCurrent()
+	if err := NewPusher(newSource(t, l.branch(4, 3, "other"), w.peer("wit_1")), PushOptions{}).Ask(t.Context()); !errors.Is(err, ErrContradiction) {
+		t.Errorf("control: %v", err)
+	}
+	if err := goleak.Find(already); err != nil {
+		t.Error(err)
+	}
+}
+
+// A witness that always wants another proof is left alone after a few, and one that is slow about it costs
+// no more than the time of two requests.
+func TestAWitnessThatAlwaysWantsAnotherProofIsLeftAlone(t *testing.T) {
+	l := newLog(t, testOrigin, 1)
+	l.grow(500, "leaf")
+	w := serveWitness(t, createWitness(t, l.vkey))
+	for what, takes := range map[string]time.Duration{"at once": 0, "slowly": 180 * time.Millisecond} {
+		var named atomic.Int64
+		w.answers(func(rw http.ResponseWriter, _ *http.Request) {
+			time.Sleep(takes)
+			rw.WriteHeader(http.StatusConflict)
+			fmt.Fprintf(rw, "%d\n", named.Add(1))
+		})
+		src := newSource(t, l, w.peer("wit_1"))
+		began := time.Now()
+		if err := NewPusher(src, PushOptions{Within: 200 * time.Millisecond}).Ask(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if n, why := named.Load(), src.whyAway("wit_1"); n < 2 || n > maxTurns || why == "" || takes == 0 && !strings.Contains(why, "another size each time") {
+			t.Errorf("%s: it was asked %d times: %s", what, n, why)
+		}
+		if took := time.Since(began); took > 550*time.Millisecond {
+			t.Errorf("%s: it took %s", what, took)
+		}
+	}
+	// Control: two turns are no offence.
+	w.instead.Store(nil)
+	w.wants(t, "an older head", l.request(0, 400).Marshal(), http.StatusOK, "")
+	src := newSource(t, l, w.peer("wit_1"))
+	if err := NewPusher(src, PushOptions{}).Ask(t.Context()); err != nil || src.signedBy(w.vkey) != 500 {
+		t.Errorf("%v, %d signed", err, src.signedBy(w.vkey))
 	}
 }

@@ -103,8 +103,12 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, MaxRequest))
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		http.Error(rw, fmt.Sprintf("the body has more than %d bytes", MaxRequest), http.StatusRequestEntityTooLarge)
+		return
+	}
 	if err != nil {
-		http.Error(rw, fmt.Sprintf("the body could not be read, or has more than %d bytes", MaxRequest), http.StatusBadRequest)
+		http.Error(rw, "the body could not be read", http.StatusBadRequest)
 		return
 	}
 	line, err := w.add(body)

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -68,7 +69,27 @@ func TestEveryStatusOfTheSpecification(t *testing.T) {
 
 	w.wants(t, "old above the checkpoint", Request{Old: 10, Note: l.note(9)}.Marshal(), http.StatusBadRequest, "")
 	w.wants(t, "nothing", nil, http.StatusBadRequest, "")
-	w.wants(t, "too large", append(l.request(9, 20).Marshal(), bytes.Repeat([]byte("x"), MaxRequest)...), http.StatusBadRequest, "")
+	w.wants(t, "too large", append(l.request(9, 20).Marshal(), bytes.Repeat([]byte("x"), MaxRequest)...), http.StatusRequestEntityTooLarge, "")
+	// As large as may be: many signatures that nobody knows.
+	full := l.request(9, 9)
+	for n := 0; ; n++ {
+		line := fmt.Appendf(nil, "— other.example/%d %s\n", n, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{byte(n)}, 3072)))
+		if len(full.Marshal())+len(line) > MaxRequest {
+			break
+		}
+		full.Note = append(full.Note, line...)
+	}
+	w.wants(t, "as large as may be", full.Marshal(), http.StatusOK, "")
+
+	// Where several are due, in the order of the specification: 400, 404, 403, 409, 422.
+	junk := []chain.Hash{{1}}
+	w.wants(t, "400 before 404", Request{Old: 4, Note: stranger.note(3)}.Marshal(), http.StatusBadRequest, "")
+	w.wants(t, "400 before 403", Request{Old: 10, Note: impostor.note(9)}.Marshal(), http.StatusBadRequest, "")
+	w.wants(t, "404 before 409 and 422", Request{Old: 2, Proof: junk, Note: stranger.note(3)}.Marshal(), http.StatusNotFound, "")
+	w.wants(t, "403 before 409 and 422", Request{Old: 2, Proof: junk, Note: impostor.note(9)}.Marshal(), http.StatusForbidden, "")
+	w.wants(t, "409 before 422", Request{Old: 2, Proof: junk, Note: l.note(9)}.Marshal(), http.StatusConflict, "9\n")
+	w.wants(t, "409 before 422 for another head of the same size", Request{Old: 9, Proof: junk, Note: fork.note(9)}.Marshal(), http.StatusConflict, "9\n")
+	w.wants(t, "none of these has changed anything", l.request(9, 9).Marshal(), http.StatusOK, "")
 	w.wants(t, "extension lines", Request{9, l.proof(9, 12), l.note(12, "an extension\n"), chain.Checkpoint{}}.Marshal(), http.StatusOK, "")
 	w.wants(t, "the other log stands by itself", other.request(0, 5).Marshal(), http.StatusOK, "")
 	w.wants(t, "and this one goes on", l.request(12, 20).Marshal(), http.StatusOK, "")
@@ -85,7 +106,11 @@ func TestOtherPathsAndMethodsAreNone(t *testing.T) {
 		status       int
 	}{
 		{http.MethodGet, "/add-checkpoint", http.StatusMethodNotAllowed},
+		{http.MethodHead, "/add-checkpoint", http.StatusMethodNotAllowed},
 		{http.MethodPut, "/add-checkpoint", http.StatusMethodNotAllowed},
+		{http.MethodDelete, "/add-checkpoint", http.StatusMethodNotAllowed},
+		{http.MethodOptions, "/add-checkpoint", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/", http.StatusNotFound},
 		{http.MethodPost, "/", http.StatusNotFound},
 		{http.MethodPost, "/add-checkpoint/", http.StatusNotFound},
 		{http.MethodPost, "/add-checkpoint", http.StatusBadRequest},
@@ -94,6 +119,9 @@ func TestOtherPathsAndMethodsAreNone(t *testing.T) {
 		w.ServeHTTP(rec, httptest.NewRequest(tc.method, tc.path, nil))
 		if rec.Code != tc.status {
 			t.Errorf("%s %s: %d instead of %d", tc.method, tc.path, rec.Code, tc.status)
+		}
+		if allow := rec.Header().Get("Allow"); (allow == http.MethodPost) != (tc.status == http.StatusMethodNotAllowed) {
+			t.Errorf("%s %s: allowed is %q", tc.method, tc.path, allow)
 		}
 	}
 }
@@ -302,6 +330,14 @@ func TestALogIsTakenByItsKey(t *testing.T) {
 	w := createWitness(t, l.vkey, second.vkey)
 	w.wants(t, "the first key", l.request(0, 2).Marshal(), http.StatusOK, "")
 	w.wants(t, "the second key", second.request(2, 4).Marshal(), http.StatusOK, "")
+	// Both, and then one of them of another head: signed-note has no note that a known key rejects.
+	line := func(l *testLog, n uint64) string {
+		return strings.SplitAfter(string(l.note(n)), "\n\n")[1]
+	}
+	both := Request{Old: 4, Note: append(l.note(4), line(second, 4)...)}
+	w.wants(t, "both keys", both.Marshal(), http.StatusOK, "")
+	both.Note = append(l.note(4), line(second, 3)...)
+	w.wants(t, "a good one beside a bad one of a key that is known", both.Marshal(), http.StatusForbidden, "")
 }
 
 func FuzzParseRequest(f *testing.F) {
