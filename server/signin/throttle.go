@@ -21,7 +21,7 @@ import (
 // It is in memory: a restart forgets it. The zero value is ready to use.
 type Throttle struct {
 	mu      sync.Mutex
-	failing map[string]*failing  // by source, by source and account, and by account of who was sure
+	failing map[string]*failing  // by source, by account and the source where it is known, and by account of who was sure
 	known   map[string]time.Time // account and source that signed in
 
 	// Anything may be sent for an account, so accounts share a table that does not grow: what is failed at
@@ -136,6 +136,9 @@ func (t *Throttle) Try(account, from string, sure bool, now time.Time) (wait tim
 	for _, key := range t.keys(account, src, sure) {
 		f := t.failing[key]
 		if f == nil {
+			if key == pair && !t.knows(account, src, now) {
+				continue // nobody asks for it
+			}
 			f = &failing{}
 			t.failing[key] = f
 		}
@@ -184,8 +187,8 @@ func (t *Throttle) knows(account, src string, now time.Time) bool {
 	return ok && now.Sub(seen) < knownFor
 }
 
-// forget makes room: what is old goes, and if all of it is new, all of it. Whoever has so many sources
-// needs none of them twice, so that costs nothing.
+// forget makes room: what is old goes, and if all of it is new, all sources. Whoever has so many needs
+// none of them twice, so that costs nothing. What is counted beside them is as much as people have signed in.
 func (t *Throttle) forget(now time.Time) {
 	for k, f := range t.failing {
 		if now.Sub(f.last) > forgetAfter {
@@ -194,7 +197,7 @@ func (t *Throttle) forget(now time.Time) {
 	}
 	if len(t.failing) >= maxThrottled {
 		for k := range t.failing {
-			if !strings.HasPrefix(k, "sure/") { // of whom there are as many as operators
+			if strings.HasPrefix(k, "source/") {
 				delete(t.failing, k)
 			}
 		}

@@ -137,3 +137,28 @@ func TestBehindAProxyNobodyWaitsForTheFailuresOfOthers(t *testing.T) {
 		t.Error("control: an address that fails does not wait")
 	}
 }
+
+// Names cost nothing: who sends as many as they like through the proxy guesses no faster at an account that is known there.
+func TestAFloodOfNamesThroughAProxyBuysNoGuesses(t *testing.T) {
+	for _, proxy := range []string{"127.0.0.1", "192.0.2.1"} {
+		var th Throttle
+		now := time.Unix(0, 0)
+		th.Succeeded("kim", proxy, false, now)
+		guesses := 0
+		for i := range 3 * maxThrottled {
+			if i%maxThrottled < 20 && th.Try("kim", proxy, false, now) == 0 {
+				guesses++
+			}
+			th.Try(fmt.Sprint("nobody", i), proxy, false, now)
+			if proxy != "127.0.0.1" { // from there it takes as many addresses
+				th.Try(fmt.Sprint("nobody", i), fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff), false, now)
+			}
+		}
+		if guesses != accountFree+1 {
+			t.Errorf("from %s there are %d guesses at once", proxy, guesses)
+		}
+		if len(th.failing) > maxThrottled {
+			t.Errorf("it remembers %d", len(th.failing))
+		}
+	}
+}
