@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"consentledger/ledger/consent"
 )
@@ -22,14 +24,19 @@ func (l *Ledger) remains(ctx context.Context, who Caller, ends string) error {
 		if o.ID == ends || Role(o.Role) != RoleAdmin || !o.EndedAt.IsZero() {
 			continue
 		}
-		// Who was never invited has no way in.
-		record, err := l.SignInRecord(ctx, o.ID)
+		// Who was invited, or has only enrolled, may never come: what they sign in with is then one record. Each
+		// time that somebody signs in adds one, and an invitation begins anew.
+		cameIn := false
+		err := l.readOperator(ctx, o.ID, func(m *member, _ time.Time) error {
+			cameIn = slices.ContainsFunc(m.keys, func(k *memberKey) bool { return k.name.Class == consent.SignInClass && k.count > 1 })
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		if record != nil {
+		if cameIn {
 			return nil
 		}
 	}
-	return &consent.Refusal{Kind: consent.Conflict, Code: "last_admin", Message: "nobody would be left who can make keys or invite people; first make another key of role admin with POST /v1/keys, or end this one on the server's own machine, with consentledger key revoke or operator end"}
+	return &consent.Refusal{Kind: consent.Conflict, Code: "last_admin", Message: "nobody would be left who has been in and can make keys or invite people; first make another key of role admin with POST /v1/keys, or end this one on the server's own machine, with consentledger key revoke or operator end"}
 }

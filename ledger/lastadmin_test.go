@@ -37,6 +37,24 @@ func TestTheLastAdminDoesNotEndThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	enrol := func(who Caller) {
+		t.Helper()
+		if _, err := l.ChangeSignIn(t.Context(), who.KeyID, []byte{0}, []byte{1}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signIn := func(who Caller) {
+		t.Helper()
+		if _, err := l.ChangeSignIn(t.Context(), who.KeyID, []byte{1}, []byte{2}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	comeIn := func(who Caller) {
+		t.Helper()
+		invite(who)
+		enrol(who)
+		signIn(who)
+	}
 	end := func(by, who Caller) (err error) {
 		if strings.HasPrefix(who.KeyID, operatorPrefix) {
 			_, err = l.EndOperator(t.Context(), by, who.KeyID)
@@ -75,13 +93,21 @@ func TestTheLastAdminDoesNotEndThemselves(t *testing.T) {
 	refused("who ended the others", third)
 
 	officer, boss := person("Lee Seo-jun", "dpo"), person("Kim Min-ji", "admin")
-	invite(officer)
+	comeIn(officer)
 	refused("a key beside a person who was never invited, and one who is no admin", third)
 	invite(boss)
-	ends("a key beside a person who is an admin", third, third)
+	refused("a key beside a person who was invited", third)
+	enrol(boss)
+	refused("a key beside a person who has not signed in yet", third)
+	signIn(boss)
+	invite(boss)
+	refused("a key beside a person who was invited anew", third)
+	enrol(boss)
+	signIn(boss)
+	ends("a key beside a person who signs in", third, third)
 	refused("a person who is the only admin", boss)
 	deputy := person("Choi Ha-eun", "admin")
-	invite(deputy)
+	comeIn(deputy)
 	ends("a person beside another", boss, boss)
 	refused("the person who is left", deputy)
 	local := Caller{KeyID: localKeyID, Role: RoleAdmin}

@@ -153,7 +153,7 @@ func consentManner(p *Policy, c *Consent, now time.Time, e *Event) error {
 	e.ShownDigest = c.ShownDigest
 	lang, ok := p.language(c.Locale)
 	if !ok && !isLanguage(c.Locale) {
-		return invalid("invalid_locale", "locale", "must be a language by BCP 47, such as en, ko or ko-KR: with a hyphen, and not ko_KR")
+		return invalid("invalid_locale", "locale", "must be a language by BCP 47, such as en, ko or ko-KR, with a hyphen and in these letters, and not ko_KR or ko-kr")
 	}
 	if len(c.ShownDigest) == 0 {
 		if !ok {
