@@ -20,7 +20,8 @@ type verifyCmd struct {
 	place
 	File       string        `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
 	URL        string        `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
-	State      string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified, and check the next time that the log continues it. Made if it is not there; changed only when all is well."`
+	State      string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified; the next time check that the log continues it, and read only what is new. Made if it is not there; changed only when all is well."`
+	Full       bool          `help:"With --state: read all of the log again, not only what is new."`
 	Key        string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
 	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
 	Jobs       int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
@@ -49,6 +50,8 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--every must be 100ms or more, and --silence no less than --every")
 	case c.State != "" && (c.URL == "" || c.Key == ""):
 		return errors.New("--state is for a remote log whose key is known: give --url and --key with it")
+	case c.Full && c.State == "":
+		return errors.New("--full is for --state: without a state file all of the log is read in any case")
 	case c.URL != "" && c.File != "":
 		return errors.New("--url and --file are two logs: give one of them")
 	case c.URL != "" && (c.Deep || c.Structure):

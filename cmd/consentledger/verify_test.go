@@ -96,6 +96,12 @@ type answer struct {
 		What  string
 	}
 	Checked, Unchecked []string
+	ReadFrom           uint64 `json:"read_from"`
+	Before             *struct {
+		Entries    uint64
+		VerifiedAt time.Time `json:"verified_at"`
+		WholeAt    time.Time `json:"whole_at"`
+	}
 }
 
 // verify runs verify --json in this process.

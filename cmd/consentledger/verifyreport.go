@@ -8,6 +8,7 @@ import (
 
 	"consentledger/ledger"
 	"consentledger/ledger/chain"
+	"consentledger/ledger/remote"
 )
 
 // result is what verify says.
@@ -27,9 +28,27 @@ type result struct {
 	SHA256          string             `json:"sha256"` // the implementation that ran
 	Via             string             `json:"via"`    // database, server or url
 	Where           string             `json:"where"`
+	ReadFrom        uint64             `json:"read_from"` // the first entry that was read now, 0 unless Before is set
+	Before          *verifiedBefore    `json:"before"`    // null if all was read now
 	Deep            *ledger.DeepReport `json:"deep,omitempty"`
 
 	report chain.Report
+}
+
+// verifiedBefore is what a state file says of the entries that were not read.
+type verifiedBefore struct {
+	Entries    uint64 `json:"entries"`     // of the head that was verified
+	VerifiedAt string `json:"verified_at"` // when that head was
+	WholeAt    string `json:"whole_at"`    // when the log, as it was then, was last read from its first entry on
+}
+
+// readBefore says that only the entries from an index on were read now.
+func (r *result) readBefore(from uint64, before remote.State) {
+	r.ReadFrom, r.FirstRecordedAt = from, nil
+	r.Before = &verifiedBefore{remote.Claims(before.Checkpoint).Size, before.Verified.Format(time.RFC3339), before.Whole.Format(time.RFC3339)}
+	r.Checked = append(r.Checked, fmt.Sprintf("entries 0 to %d: verified before with this state file, last on %s; the rest now, and that it continues them",
+		r.Before.Entries-1, r.Before.VerifiedAt))
+	r.Unchecked = append(r.Unchecked, fmt.Sprintf("whether the server still gives the entries 0 to %d, and their tiles, as they were: they were last read from the first on %s, --full reads them again", from-1, r.Before.WholeAt))
 }
 
 // The values of Via.
@@ -154,9 +173,12 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	default:
 		p("read      %s", r.Where)
 	}
-	if r.FirstRecordedAt != nil && r.LastRecordedAt != nil {
+	switch {
+	case r.Before != nil && r.LastRecordedAt != nil:
+		p("entries   %d, the last recorded %s; read now: those from %d on", r.Entries, *r.LastRecordedAt, r.ReadFrom)
+	case r.FirstRecordedAt != nil && r.LastRecordedAt != nil:
 		p("entries   %d, recorded %s to %s", r.Entries, *r.FirstRecordedAt, *r.LastRecordedAt)
-	} else {
+	default:
 		p("entries   %d", r.Entries)
 	}
 	if r.Root != "" {

@@ -17,6 +17,7 @@ const maxKept = 4 * MaxFindings
 type collector struct {
 	src   Source
 	size  uint64
+	from  uint64 // the first entry that is read
 	heads []*head
 
 	// above is the tree over the roots of the full blocks: its leaves are
@@ -56,6 +57,45 @@ type higherTile struct {
 
 func newCollector(src Source, size uint64, heads []*head) *collector {
 	return &collector{src: src, size: size, heads: heads}
+}
+
+// start begins behind what was verified before.
+func (c *collector) start(s Start) error {
+	if s.Size%TileHashes != 0 || s.Size > c.size {
+		return fmt.Errorf("a start of %d entries: it must be a multiple of %d and no more than the %d of the log", s.Size, TileHashes, c.size)
+	}
+	if s.Size == 0 {
+		return nil
+	}
+	if len(s.Edges) == 0 || len(s.Edges[0]) > 0 {
+		return fmt.Errorf("a start of %d entries: no entry is right of its last full tile", s.Size)
+	}
+	edges := slices.Clone(s.Edges[1:])
+	for i := range edges {
+		edges[i] = slices.Clip(edges[i]) // the tree writes behind them
+	}
+	above, err := restoreTree(s.Size/TileHashes, edges)
+	if err != nil {
+		return err
+	}
+	c.from, c.above = s.Size, *above
+	c.lastMark = isMissing // nothing is said of the link to what is not read
+	for _, h := range c.heads {
+		switch {
+		case !h.good || h.Size > s.Size || h.Size == 0:
+		case h.Size == s.Size:
+			h.computed = c.above.Root()
+		default:
+			ok, err := s.Continues(h.Checkpoint)
+			if err != nil {
+				return err
+			}
+			if ok {
+				h.computed = h.Root
+			}
+		}
+	}
+	return nil
 }
 
 func keep[T any](list []T, t T) []T {
@@ -221,11 +261,8 @@ func (c *collector) root() Hash {
 // edges returns the right edges of the tile levels, when all blocks are taken.
 func (c *collector) edges() [][]byte {
 	edges := [][]byte{bytesOf(nil, c.tail)}
-	for level := 1; c.size>>(tileHeight*level) > 0; level++ {
+	for level := 1; level < levels(c.size); level++ {
 		edges = append(edges, c.above.Partial(level-1))
-		if level == 63/tileHeight {
-			break
-		}
 	}
 	return edges
 }

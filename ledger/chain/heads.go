@@ -150,7 +150,11 @@ func (c *collector) report(o VerifyOptions) Report {
 
 // scope says in words what was checked and what was not.
 func (c *collector) scope(o VerifyOptions) (checked, unchecked []string) {
-	checked = append(checked, fmt.Sprintf("%d entries: form, links, order of times, leaf hashes", c.size))
+	if c.from > 0 {
+		checked = append(checked, fmt.Sprintf("%d entries, those from %d on: form, links, order of times, leaf hashes", c.size-c.from, c.from))
+	} else {
+		checked = append(checked, fmt.Sprintf("%d entries: form, links, order of times, leaf hashes", c.size))
+	}
 	if c.tiles > 0 {
 		checked = append(checked, fmt.Sprintf("%d full tiles", c.tiles))
 	}

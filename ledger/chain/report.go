@@ -35,11 +35,27 @@ type VerifyOptions struct {
 	// member, an auditor, a witness. Only these show that a history was
 	// rewritten as a whole.
 	Checkpoints [][]byte
+	// Start, if set, is a part of the log that was verified before. Verify
+	// does not read it again, and reports nothing that is wrong in it.
+	Start *Start
 	// Jobs is how many goroutines hash; 0 is one for each processor.
 	Jobs int
 	// Progress, if set, is told from time to time how many of the entries
 	// are done. Calls do not overlap.
 	Progress func(done, total uint64)
+}
+
+// Start is the first entries of a log, which were verified before. That they
+// are those of this log is for its maker to know: Verify takes its word, and
+// still compares the root hash of every checkpoint that is not smaller.
+type Start struct {
+	// Size is how many entries they are, a multiple of TileHashes.
+	Size uint64
+	// Edges are as in a Report on them.
+	Edges [][]byte
+	// Continues says whether they begin with all entries of a smaller head. It
+	// is asked for checkpoints that are smaller than Size and not empty.
+	Continues func(Checkpoint) (bool, error)
 }
 
 // Kind says what a Finding found. The names are stable.
@@ -93,7 +109,8 @@ type Report struct {
 	// Checked and Unchecked say in words what was checked, and what could
 	// not be with what was given.
 	Checked, Unchecked []string
-	// The times of the first and last entry that parse; 0 if there is none.
+	// The times of the first and last entry that were read and parse; 0 if
+	// there is none.
 	FirstRecordedAtUnixMs, LastRecordedAtUnixMs int64
 	// Hash names the implementation of SHA-256 that ran.
 	Hash string

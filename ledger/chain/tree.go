@@ -56,23 +56,46 @@ func RestoreTree(size uint64, tile func(level int, n uint64, width int) ([]byte,
 	if size > maxSize {
 		return nil, fmt.Errorf("restoring the tree: size is %d, the largest is %d", size, uint64(maxSize))
 	}
-	t := &Tree{size: size}
-	for level := 0; level == 0 || size>>(tileHeight*level) > 0; level++ {
+	var edges [][]byte
+	for level := 0; level < levels(size); level++ {
 		edge, err := readEdge(size, level, tile)
 		if err != nil {
 			return nil, fmt.Errorf("restoring the tree: %w", err)
 		}
-		t.edges = append(t.edges, bytesOf(make([]byte, 0, TileSize), edge))
+		edges = append(edges, bytesOf(make([]byte, 0, TileSize), edge))
+	}
+	return restoreTree(size, edges)
+}
+
+// levels returns how many tile levels a tree has hashes on, at least one.
+func levels(size uint64) int {
+	n := 1
+	for n <= 63/tileHeight && size>>(tileHeight*n) > 0 {
+		n++
+	}
+	return n
+}
+
+// restoreTree rebuilds a tree from the right edges of its tile levels, which it
+// keeps. Like RestoreTree it checks lengths, not content.
+func restoreTree(size uint64, edges [][]byte) (*Tree, error) {
+	if len(edges) != levels(size) {
+		return nil, fmt.Errorf("restoring the tree: of size %d it has %d levels of tiles, and %d right edges are given", size, levels(size), len(edges))
+	}
+	t := &Tree{size: size, edges: edges}
+	for level, b := range edges {
+		width := int(size >> (tileHeight * level) % TileHashes)
+		if len(b) != width*HashSize {
+			return nil, fmt.Errorf("restoring the tree: the right edge of level %d has %d bytes instead of %d", level, len(b), width*HashSize)
+		}
+		edge := hashesOf(make([]Hash, 0, width), b)
 		// The edge's perfect subtrees, largest first, are this level's part
 		// of the frontier.
 		for k := tileHeight - 1; k >= 0; k-- {
-			if n := 1 << k; len(edge)&n != 0 {
-				at := len(edge) &^ (2*n - 1)
+			if n := 1 << k; width&n != 0 {
+				at := width &^ (2*n - 1)
 				t.frontier[tileHeight*level+k] = perfectRoot(slices.Clone(edge[at : at+n]))
 			}
-		}
-		if level == 63/tileHeight {
-			break
 		}
 	}
 	return t, nil

@@ -41,6 +41,11 @@ func Verify(ctx context.Context, src Source, o VerifyOptions) (Report, error) {
 		return Report{}, fmt.Errorf("verifying: the log claims %d entries, the largest size is %d", size, uint64(maxSize))
 	}
 	c := newCollector(src, size, openHeads(own, o))
+	if o.Start != nil {
+		if err := c.start(*o.Start); err != nil {
+			return Report{}, fmt.Errorf("verifying: %w", err)
+		}
+	}
 	if err := c.run(ctx, o); err != nil {
 		return Report{}, fmt.Errorf("verifying: %w", err)
 	}
@@ -55,18 +60,20 @@ const progressBlocks = 64
 
 // run has the blocks scanned by several goroutines and collects them in order.
 func (c *collector) run(ctx context.Context, o VerifyOptions) error {
-	blocks := (c.size + TileHashes - 1) / TileHashes
+	first, blocks := c.from/TileHashes, (c.size+TileHashes-1)/TileHashes
 	jobs := o.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	jobs = int(min(uint64(jobs), blocks))
+	jobs = int(min(uint64(jobs), blocks-first))
 	g, ctx := errgroup.WithContext(ctx)
 	q := &blockQueue{
 		collector: c,
 		progress:  o.Progress,
 		blocks:    blocks,
-		ring:      make([]ringBlock, min(4*uint64(jobs), blocks)),
+		given:     first,
+		taken:     first,
+		ring:      make([]ringBlock, min(4*uint64(jobs), blocks-first)),
 	}
 	q.room.L = &q.mu
 	defer context.AfterFunc(ctx, q.stop)()

@@ -94,6 +94,98 @@ func edgesOf(t testing.TB, l *memLog) [][]byte {
 	return edges
 }
 
+// startOf is what a check of the first n entries leaves for the next.
+func startOf(t testing.TB, l *memLog, n int) *Start {
+	t.Helper()
+	first := &memLog{entries: l.entries[:n], tiles: map[tileKey][]byte{}}
+	first.retile()
+	return &Start{Size: uint64(n), Edges: verify(t, first, VerifyOptions{}).Edges}
+}
+
+func TestACheckGoesOnWhereOneEnded(t *testing.T) {
+	l := newLog(t, 1200)
+	whole := verify(t, l, withKey(t))
+	for _, n := range []int{0, 256, 512, 1024} {
+		o := withKey(t, l.signed(t, n), l.signed(t, n+1), l.signed(t, 1100))
+		o.Start, o.Jobs = startOf(t, l, n), 1
+		read := uint64(1200)
+		r := verify(t, firstRead{l, &read}, o)
+		if !r.Intact || r.Root != whole.Root || r.Entries != whole.Entries || r.LastRecordedAtUnixMs != whole.LastRecordedAtUnixMs || cmp.Diff(r.Edges, whole.Edges) != "" {
+			t.Errorf("from %d: %+v", n, r)
+		}
+		if read != uint64(n) {
+			t.Errorf("from %d: entries are read from %d on", n, read)
+		}
+		for _, at := range []int{n, n + 1, 1199} {
+			bad := l.clone()
+			bad.entries[at] = slices.Clone(bad.entries[at])
+			bad.entries[at][100] ^= 1
+			if r := verify(t, bad, o); r.Intact || r.Findings[0].Index != uint64(at) {
+				t.Errorf("from %d, altered at %d: %+v", n, at, r.Findings)
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		// Edges of another log have another root.
+		o.Start.Edges[1] = slices.Clone(o.Start.Edges[1])
+		o.Start.Edges[1][0] ^= 1
+		if r := verify(t, l, o); !has(r, CheckpointRoot) {
+			t.Errorf("from %d with other edges: %+v", n, r.Findings)
+		}
+	}
+}
+
+// firstRead says which entry is the first that is read.
+type firstRead struct {
+	*memLog
+	first *uint64
+}
+
+func (l firstRead) Entries(from uint64, f func(uint64, []byte) error) error {
+	*l.first = min(*l.first, from)
+	return l.memLog.Entries(from, f)
+}
+
+func TestACheckpointBelowTheStartIsAskedAbout(t *testing.T) {
+	l := newLog(t, 700)
+	for _, c := range []struct {
+		continues bool
+		fail      error
+	}{{true, nil}, {false, nil}, {true, errors.New("away")}} {
+		o := withKey(t, l.signed(t, 300))
+		o.Jobs = 1
+		o.Start = startOf(t, l, 512)
+		asked := uint64(0)
+		o.Start.Continues = func(h Checkpoint) (bool, error) { asked = h.Size; return c.continues, c.fail }
+		r, err := Verify(t.Context(), firstRead{l, new(uint64)}, o)
+		if !errors.Is(err, c.fail) || asked != 300 || err == nil && (r.Intact != c.continues || has(r, CheckpointRoot) == c.continues) {
+			t.Errorf("%+v: asked about %d: %+v, %v", c, asked, r.Findings, err)
+		}
+	}
+}
+
+func TestAStartThatIsNoneIsAnError(t *testing.T) {
+	l := newLog(t, 700)
+	good := *startOf(t, l, 512)
+	for name, s := range map[string]Start{
+		"no full tile":     {Size: 511, Edges: good.Edges},
+		"too large":        {Size: 768, Edges: good.Edges},
+		"no edges":         {Size: 512},
+		"a level less":     {Size: 512, Edges: good.Edges[:1]},
+		"a level more":     {Size: 512, Edges: append(slices.Clone(good.Edges), make([]byte, HashSize))},
+		"a hash less":      {Size: 512, Edges: [][]byte{nil, good.Edges[1][:HashSize]}},
+		"entries in it":    {Size: 512, Edges: [][]byte{make([]byte, HashSize), good.Edges[1]}},
+		"not a whole hash": {Size: 512, Edges: [][]byte{nil, good.Edges[1][:HashSize+1]}},
+	} {
+		o := withKey(t)
+		o.Start = &s
+		if r, err := Verify(t.Context(), l, o); err == nil {
+			t.Errorf("%s: %+v", name, r.Findings)
+		}
+	}
+}
+
 // leafLog gives its entries with a prefix.
 type leafLog struct {
 	*memLog

@@ -15,55 +15,97 @@ import (
 
 // State is what a reader keeps of a log that it found intact, in a file:
 //
-//	consentledger verify state v1
+//	consentledger verify state v2
 //	sha256 <hex of all that follows this line>
 //	verified <time in UTC, RFC 3339, whole seconds>
+//	whole <time, likewise>
 //	<empty line>
 //	<the signed checkpoint, byte for byte>
 //
-// There is one way to write it. The checksum is against damage; what keeps a
-// forger away is the log's signature on the checkpoint, which Verify checks.
+// There is one way to write it. Nothing else is needed to go on from there: the
+// entries from the start of the checkpoint's last tile are read again, and its
+// root hash says that they, and what leads to them, are those that were
+// verified. The checksum is against damage; what keeps a forger away is the
+// log's signature on the checkpoint, which Verify checks.
+//
+// Files of version 1, which had no line "whole", are read: then all was read
+// each time.
 type State struct {
-	Verified   time.Time
-	Checkpoint []byte
+	// Verified is when the checkpoint was verified, Whole when all of the log,
+	// as it was then, was last read.
+	Verified, Whole time.Time
+	Checkpoint      []byte
 }
 
 // ErrState says that a file is no state, or a damaged one.
 var ErrState = errors.New("not a state of verify")
 
 const (
-	stateMagic = "consentledger verify state v1\n"
-	stateSum   = "sha256 "
-	stateTime  = "verified "
-	maxState   = maxCheckpoint + 1024
+	stateMagic1 = "consentledger verify state v1\n"
+	stateMagic  = "consentledger verify state v2\n"
+	stateSum    = "sha256 "
+	stateTime   = "verified "
+	stateWhole  = "whole "
+	maxState    = maxCheckpoint + 1024
 )
 
-// ParseState parses what AppendTo writes, and nothing else.
+// ParseState parses what AppendTo writes, and files of version 1, and nothing
+// else.
 func ParseState(b []byte) (State, error) {
-	rest, ok := bytes.CutPrefix(b, []byte(stateMagic))
-	if !ok {
-		return State{}, fmt.Errorf("%w: it does not begin with %q", ErrState, stateMagic[:len(stateMagic)-1])
+	rest, now := bytes.CutPrefix(b, []byte(stateMagic))
+	if !now {
+		var ok bool
+		if rest, ok = bytes.CutPrefix(b, []byte(stateMagic1)); !ok {
+			return State{}, fmt.Errorf("%w: it does not begin with %q", ErrState, stateMagic[:len(stateMagic)-1])
+		}
 	}
 	_, rest, _ = bytes.Cut(rest, []byte("\n")) // the sum is compared below
-	line, rest, _ := bytes.Cut(rest, []byte("\n"))
-	at, err := time.Parse(stateTime+time.RFC3339, string(line))
+	var s State
+	var err, err2 error
+	s.Verified, rest, err = cutTime(rest, stateTime)
+	if s.Whole = s.Verified; now {
+		s.Whole, rest, err2 = cutTime(rest, stateWhole)
+	}
 	checkpoint, ok := bytes.CutPrefix(rest, []byte("\n"))
-	if err != nil || !ok || Claims(checkpoint).Origin == "" {
+	if err != nil || err2 != nil || !ok || Claims(checkpoint).Origin == "" {
 		return State{}, fmt.Errorf("%w: it is damaged", ErrState)
 	}
-	s := State{Verified: at, Checkpoint: checkpoint}
-	if !bytes.Equal(s.AppendTo(nil), b) {
+	s.Checkpoint = checkpoint
+	again := s.AppendTo(nil)
+	if !now {
+		again = s.append1(nil)
+	}
+	if !bytes.Equal(again, b) {
 		return State{}, fmt.Errorf("%w: its checksum is not that of what it holds, or it is written another way", ErrState)
 	}
 	return s, nil
 }
 
+// cutTime cuts a line with a time off b.
+func cutTime(b []byte, label string) (at time.Time, rest []byte, err error) {
+	line, rest, _ := bytes.Cut(b, []byte("\n"))
+	at, err = time.Parse(label+time.RFC3339, string(line))
+	return at, rest, err
+}
+
 // AppendTo appends the state as it stands in a file.
 func (s State) AppendTo(b []byte) []byte {
-	body := s.Verified.UTC().AppendFormat([]byte(stateTime), "2006-01-02T15:04:05Z")
-	body = append(append(body, "\n\n"...), s.Checkpoint...)
+	return appendSummed(append(b, stateMagic...), appendTime(appendTime(nil, stateTime, s.Verified), stateWhole, s.Whole), s.Checkpoint)
+}
+
+// append1 is AppendTo as it was in version 1.
+func (s State) append1(b []byte) []byte {
+	return appendSummed(append(b, stateMagic1...), appendTime(nil, stateTime, s.Verified), s.Checkpoint)
+}
+
+func appendTime(b []byte, label string, at time.Time) []byte {
+	return at.UTC().AppendFormat(append(b, label...), "2006-01-02T15:04:05Z\n")
+}
+
+func appendSummed(b, lines, checkpoint []byte) []byte {
+	body := append(append(lines, '\n'), checkpoint...)
 	sum := sha256.Sum256(body)
-	b = append(b, stateMagic+stateSum+hex.EncodeToString(sum[:])+"\n"...)
+	b = append(b, stateSum+hex.EncodeToString(sum[:])+"\n"...)
 	return append(b, body...)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func aState(t testing.TB) State {
-	return State{Verified: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Checkpoint: newLog(t, 3).Head}
+	return State{Verified: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Whole: time.Date(2025, 12, 31, 23, 59, 59, 0, time.UTC), Checkpoint: newLog(t, 3).Head}
 }
 
 func TestEveryChangeOfAStateIsRefused(t *testing.T) {
@@ -25,7 +25,7 @@ func TestEveryChangeOfAStateIsRefused(t *testing.T) {
 		}
 	}
 	got, err := ReadState(path)
-	if err != nil || !got.Verified.Equal(want.Verified) || !bytes.Equal(got.Checkpoint, want.Checkpoint) {
+	if err != nil || !got.Verified.Equal(want.Verified) || !got.Whole.Equal(want.Whole) || !bytes.Equal(got.Checkpoint, want.Checkpoint) {
 		t.Fatalf("control: %+v, %v", got, err)
 	}
 	good := want.AppendTo(nil)
@@ -49,16 +49,36 @@ func TestEveryChangeOfAStateIsRefused(t *testing.T) {
 	}
 }
 
+func TestAStateOfVersion1IsRead(t *testing.T) {
+	want := aState(t)
+	old := want.append1(nil)
+	if !bytes.HasPrefix(old, []byte("consentledger verify state v1\nsha256 ")) || !bytes.HasSuffix(old, append([]byte("\nverified 2026-01-02T03:04:05Z\n\n"), want.Checkpoint...)) {
+		t.Fatalf("version 1 was written otherwise:\n%s", old)
+	}
+	got, err := ParseState(old)
+	if err != nil || !got.Verified.Equal(want.Verified) || !got.Whole.Equal(want.Verified) || !bytes.Equal(got.Checkpoint, want.Checkpoint) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i := range old {
+		bad := bytes.Clone(old)
+		bad[i] ^= 1
+		if _, err := ParseState(bad); !errors.Is(err, ErrState) {
+			t.Errorf("byte %d: %v", i, err)
+		}
+	}
+}
+
 // FuzzState: what parses is written the same way again.
 func FuzzState(f *testing.F) {
 	good := aState(f).AppendTo(nil)
 	f.Add(good)
 	f.Add(good[:len(good)/2])
+	f.Add(aState(f).append1(nil))
 	f.Add([]byte(stateMagic))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseState(b)
-		if err == nil && !bytes.Equal(s.AppendTo(nil), b) {
+		if err == nil && !bytes.Equal(s.AppendTo(nil), b) && !bytes.Equal(s.append1(nil), b) {
 			t.Errorf("%q parses and is written otherwise", b)
 		}
 		if err != nil && !errors.Is(err, ErrState) {

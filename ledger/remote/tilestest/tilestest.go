@@ -116,6 +116,20 @@ func New(n int, origin string, seed [32]byte, salt uint64) (*Log, error) {
 	return l, err
 }
 
+// Prefix is the log as it was with its first n entries.
+func (l *Log) Prefix(n int, origin string, seed [32]byte) (*Log, error) {
+	tree := chain.NewTree()
+	for _, e := range l.All[:n] {
+		tree.Append(chain.LeafHash(e))
+	}
+	signer, _, err := chain.NewSigner(origin, seed)
+	if err != nil {
+		return nil, err
+	}
+	head, err := chain.Checkpoint{Origin: origin, Size: tree.Size(), Root: tree.Root()}.Sign(signer)
+	return &Log{All: l.All[:n], Tiles: l.Tiles, Head: head}, err
+}
+
 // Size implements chain.Source.
 func (l *Log) Size() (uint64, error) { return uint64(len(l.All)), nil }
 
