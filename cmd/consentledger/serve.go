@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,9 +19,11 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"consentledger/cmd/consentledger/datadir"
 	"consentledger/ledger"
+	"consentledger/ledger/consent"
 	"consentledger/server"
 	"consentledger/server/witness"
 	"consentledger/testdata/policies"
@@ -78,8 +82,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if missing != nil {
 		return missing
 	}
-	if len(c.Policy) > 0 { // served without it, it would seem to be in force
-		return fmt.Errorf("--policy: the ledger in %s is there already and takes no policy this way: add it with `policy add`, or make another ledger with another --dir", c.Dir)
+	given, err := readPolicies(c.Policy)
+	if err != nil {
+		return refused(err)
 	}
 	// The address before the ledger, so that /livez answers and nobody is refused a connection
 	// while it is opened. What is wrong with the ledger is said first: of two servers on one
@@ -94,6 +99,8 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 			err = fmt.Errorf("--origin: the ledger in %s is there already, and its name is %s, which cannot be changed: leave --origin out, or make another ledger with another --dir", c.Dir, l.Origin())
 		case noAddress != nil:
 			err = noAddress
+		default:
+			err = c.has(l, given)
 		}
 		if err != nil {
 			return nil, errors.Join(err, l.Close())
@@ -103,6 +110,17 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		return l, nil
 	})
+}
+
+// has refuses policies that the ledger does not have: served without them, they would seem to be in
+// force. The command that made the ledger can be typed again.
+func (c *serveCmd) has(l *ledger.Ledger, given [][]byte) error {
+	for i, src := range given {
+		if !slices.ContainsFunc(l.Policies(), func(p consent.Posted) bool { return bytes.Equal(p.Source(), src) }) {
+			return fmt.Errorf("--policy %s: the ledger in %s is there already, has no such policy or not these words of it, and takes no policy this way: add it with `policy add`, or make another ledger with another --dir", c.Policy[i], c.Dir)
+		}
+	}
+	return nil
 }
 
 // first makes the ledger. The address before the ledger: its keys are printed
@@ -133,6 +151,9 @@ func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tls
 	fmt.Fprintf(t.out, "admin key   %s\n", made.AdminKey)
 	fmt.Fprintf(t.out, "writer key  %s\n", made.WriterKey)
 	fmt.Fprint(t.out, "            (both keys are shown this once)\n\n")
+	if f, ok := t.out.(*os.File); ok && !term.IsTerminal(int(f.Fd())) {
+		log.Warn("the keys were printed into a file or a pipe and not to a terminal: who can read it can do all that they can; take them out of there once they are where they belong")
+	}
 	printExample(t.out, g.Policies[0], c.url(ln), made.WriterKey)
 	return c.serve(ctx, t, log, ln, tlsConfig, func() (*ledger.Ledger, error) {
 		return datadir.Open(c.Dir, c.root(), c.served(ctx, log))
