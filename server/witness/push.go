@@ -243,9 +243,9 @@ const (
 	// maxAnswer bounds what a witness may say: signatures of several keys.
 	maxAnswer = 32 << 10
 	// maxTurns bounds how often it may say that it wants another proof. One
-	// turn more than the first is usual, a third where another server brings
-	// it heads of the same log.
-	maxTurns = 4
+	// turn more than the first is usual, a third where it is asked whether it
+	// means what it said, or another server brings it heads of the same log.
+	maxTurns = 5
 )
 
 // exchange goes by the size that the witness names. However often it names
@@ -254,12 +254,13 @@ func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain
 	ctx, cancel := context.WithTimeout(ctx, 2*p.o.Within)
 	defer cancel()
 	old = min(old, head.Size)
+	refused := uint64(0) // the size from which it would not have the proof
 	for range maxTurns {
 		proof, err := p.src.Consistency(old, head.Size)
 		if err != nil {
 			return 0, false, err
 		}
-		status, answer, err := p.send(ctx, peer, Request{Old: old, Proof: proof, Note: msg})
+		status, kind, answer, err := p.send(ctx, peer, Request{Old: old, Proof: proof, Note: msg})
 		if err != nil {
 			return 0, false, err
 		}
@@ -272,10 +273,12 @@ func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain
 		case http.StatusConflict:
 			text, ended := strings.CutSuffix(string(answer), "\n")
 			latest, err := strconv.ParseUint(text, 10, 63)
-			if err != nil || !ended {
+			if err != nil || !ended || kind != sizeType {
 				return 0, false, errors.New("it answers 409 without a size: the URL may not be a witness's")
 			}
 			switch {
+			case refused > 0 && latest == refused:
+				return 0, false, fmt.Errorf("%w: %s has signed a head of %d entries of %s that is not the beginning of this log: the history was written twice, or an older database was put back and written to; find out which database is the right one before anything is written", ErrContradiction, peer.Name, latest, head.Origin)
 			case latest > head.Size:
 				return p.ahead(peer, head, latest)
 			case latest == old && old == head.Size:
@@ -283,12 +286,15 @@ func (p *Pusher) exchange(ctx context.Context, peer Peer, old uint64, head chain
 			case latest == old:
 				return 0, false, errors.New("it names the size that it was sent as the one that it wants")
 			}
-			old = latest
+			old, refused = latest, 0
 		case http.StatusUnprocessableEntity:
+			// Others than witnesses answer 422 to what they do not understand,
+			// and what comes of this one ends all writing: so it must also say
+			// which size it signed.
 			if old == 0 {
-				return 0, false, errors.New("it refuses a first head (422)")
+				return 0, false, errors.New("it refuses a head (422) and does not say which it signed: the URL may not be a witness's")
 			}
-			return 0, false, fmt.Errorf("%w: %s has signed a head of %d entries of %s that is not the beginning of this log: the history was written twice, or an older database was put back and written to; find out which database is the right one before anything is written", ErrContradiction, peer.Name, old, head.Origin)
+			old, refused = 0, old
 		case http.StatusNotFound:
 			return 0, false, fmt.Errorf("it does not know %s, or the URL is not a witness's (404): give its operator this ledger's public key", head.Origin)
 		case http.StatusForbidden:
@@ -312,23 +318,23 @@ func (p *Pusher) ahead(peer Peer, head chain.Checkpoint, latest uint64) (uint64,
 	return 0, false, fmt.Errorf("%w: %s has signed a head of %d entries of %s, and the last that this ledger has published is of %d: an older database was put back, or a copy went on by itself; put the newest database and its head file back", ErrContradiction, peer.Name, latest, head.Origin, newest.Size)
 }
 
-func (p *Pusher) send(ctx context.Context, peer Peer, r Request) (status int, answer []byte, err error) {
+func (p *Pusher) send(ctx context.Context, peer Peer, r Request) (status int, kind string, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, peer.URL+"/add-checkpoint", bytes.NewReader(r.Marshal()))
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return 0, nil, err
+		return 0, "", nil, err
 	case len(answer) > maxAnswer:
-		return 0, nil, fmt.Errorf("it answers with more than %d bytes", maxAnswer)
+		return 0, "", nil, fmt.Errorf("it answers with more than %d bytes", maxAnswer)
 	}
-	return resp.StatusCode, answer, nil
+	return resp.StatusCode, resp.Header.Get("Content-Type"), answer, nil
 }

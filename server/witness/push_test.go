@@ -235,8 +235,9 @@ func TestABadAnswerIsNoContradiction(t *testing.T) {
 		"no signature":       func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "hello\n") },
 		"an empty answer":    func(http.ResponseWriter, *http.Request) {},
 		"a long answer":      func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, strings.Repeat("x", maxAnswer+1)) },
-		"409 and no size":    func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(409); fmt.Fprint(rw, "x\n") },
-		"409 and the same":   func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(409); fmt.Fprint(rw, "0\n") },
+		"409 and no size":    func(rw http.ResponseWriter, _ *http.Request) { conflict(rw, "x") },
+		"409 and the same":   func(rw http.ResponseWriter, _ *http.Request) { conflict(rw, "0") },
+		"409 of a web page":  func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(409); fmt.Fprint(rw, "1000\n") },
 		"422 of a first one": func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) },
 		"a cut connection":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"nothing for long": func(_ http.ResponseWriter, r *http.Request) {
@@ -248,8 +249,7 @@ func TestABadAnswerIsNoContradiction(t *testing.T) {
 		"409 in turns": func() http.HandlerFunc {
 			var n atomic.Int64
 			return func(rw http.ResponseWriter, _ *http.Request) {
-				rw.WriteHeader(409)
-				fmt.Fprintf(rw, "%d\n", 1+n.Add(1)%2)
+				conflict(rw, fmt.Sprint(1+n.Add(1)%2))
 			}
 		}(),
 		"long headers": func(rw http.ResponseWriter, r *http.Request) {
@@ -328,7 +328,7 @@ func TestAWitnessThatComesBackIsAskedAgain(t *testing.T) {
 		return status == http.StatusConflict && answer == fmt.Sprintf("%d\n", src.size)
 	})
 	// A contradiction ends it.
-	good.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(409); fmt.Fprint(rw, "1000\n") })
+	good.answers(func(rw http.ResponseWriter, _ *http.Request) { conflict(rw, "1000") })
 	src.grow(1)
 	until("the log was not told", func() bool { return errors.Is(src.whatAgainst(), ErrContradiction) })
 	<-done
@@ -455,39 +455,5 @@ func TestAskThatFindsAContradictionLeavesNothingBehind(t *testing.T) {
 	}
 	if err := goleak.Find(already); err != nil {
 		t.Error(err)
-	}
-}
-
-// A witness that always wants another proof is left alone after a few, and one that is slow about it costs
-// no more than the time of two requests.
-func TestAWitnessThatAlwaysWantsAnotherProofIsLeftAlone(t *testing.T) {
-	l := newLog(t, testOrigin, 1)
-	l.grow(500, "leaf")
-	w := serveWitness(t, createWitness(t, l.vkey))
-	for what, takes := range map[string]time.Duration{"at once": 0, "slowly": 180 * time.Millisecond} {
-		var named atomic.Int64
-		w.answers(func(rw http.ResponseWriter, _ *http.Request) {
-			time.Sleep(takes)
-			rw.WriteHeader(http.StatusConflict)
-			fmt.Fprintf(rw, "%d\n", named.Add(1))
-		})
-		src := newSource(t, l, w.peer("wit_1"))
-		began := time.Now()
-		if err := NewPusher(src, PushOptions{Within: 200 * time.Millisecond}).Ask(t.Context()); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		if n, why := named.Load(), src.whyAway("wit_1"); n < 2 || n > maxTurns || why == "" || takes == 0 && !strings.Contains(why, "another size each time") {
-			t.Errorf("%s: it was asked %d times: %s", what, n, why)
-		}
-		if took := time.Since(began); took > 550*time.Millisecond {
-			t.Errorf("%s: it took %s", what, took)
-		}
-	}
-	// Control: two turns are no offence.
-	w.instead.Store(nil)
-	w.wants(t, "an older head", l.request(0, 400).Marshal(), http.StatusOK, "")
-	src := newSource(t, l, w.peer("wit_1"))
-	if err := NewPusher(src, PushOptions{}).Ask(t.Context()); err != nil || src.signedBy(w.vkey) != 500 {
-		t.Errorf("%v, %d signed", err, src.signedBy(w.vkey))
 	}
 }

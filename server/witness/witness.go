@@ -41,6 +41,10 @@ func ParseLog(vkey string) (Log, error) {
 	return Log{Origin: v.Name(), Verifier: v}, nil
 }
 
+// sizeType is the media type of an answer that names the size that was cosigned
+// last.
+const sizeType = "text/x.tlog.size"
+
 // advancer is what a witness needs of its memory.
 type advancer interface {
 	advance(origin string, decide func(chain.Checkpoint) (chain.Checkpoint, error)) error
@@ -121,7 +125,7 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.log.Error("a head could not be remembered, so it was not signed", "error", err.Error())
 		http.Error(rw, "the head could not be remembered, so it is not signed", http.StatusInternalServerError)
 	case no.status == http.StatusConflict:
-		h.Set("Content-Type", "text/x.tlog.size")
+		h.Set("Content-Type", sizeType)
 		rw.WriteHeader(no.status)
 		_, _ = rw.Write(strconv.AppendUint(nil, no.latest, 10))
 		_, _ = rw.Write([]byte("\n"))
