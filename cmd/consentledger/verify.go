@@ -24,6 +24,9 @@ type verifyCmd struct {
 	Full       bool          `help:"With --state: read all of the log again, not only what is new."`
 	Key        string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
 	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
+	Receipt    []string      `sep:"none" placeholder:"FILE" help:"A receipt; can be given again. Needs --key and nothing else: no ledger, no connection. With --dir, --file or --url the log is checked, too, and that it has what the receipt shows."`
+	Witness    []string      `sep:"none" placeholder:"VKEY" help:"With --receipt: the key of a witness that must have signed; can be given again."`
+	Member     string        `placeholder:"-" help:"With --receipt: - to read a member's ref, mbr_…, from stdin, whose receipt it must be."`
 	Jobs       int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
 	Deep       bool          `help:"With the root key: also open every entry that can still be opened, and account for all others."`
 	Structure  bool          `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
@@ -31,6 +34,7 @@ type verifyCmd struct {
 	Every      time.Duration `placeholder:"10s" default:"10s" help:"With --watch: how often to look (default ${default})."`
 	Silence    time.Duration `placeholder:"1h" default:"1h" help:"With --watch: how long the log may be without a good answer; longer than a whole check takes (default ${default})."`
 	looked     bool
+	dirGiven   bool
 	JSON       bool `name:"json" help:"Print one JSON object."`
 }
 
@@ -52,6 +56,8 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--state is for a remote log whose key is known: give --url and --key with it")
 	case c.Full && c.State == "":
 		return errors.New("--full is for --state: without a state file all of the log is read in any case")
+	case c.Watch && len(c.Receipt) > 0:
+		return errors.New("--watch follows a log for as long as it runs: verify the receipt by itself, without --watch")
 	case c.URL != "" && c.File != "":
 		return errors.New("--url and --file are two logs: give one of them")
 	case c.URL != "" && (c.Deep || c.Structure):
@@ -59,7 +65,7 @@ func (c *verifyCmd) Validate() error {
 	case c.File != "" && c.Deep:
 		return errors.New("--deep needs the ledger's directory and root key: give --dir instead of --file")
 	}
-	return nil
+	return c.validateReceipt()
 }
 
 func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
@@ -68,6 +74,24 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	collectSeldom()
+	papers, err := c.receipts(o)
+	if err != nil {
+		return err
+	}
+	if c.alone() {
+		if err := printPapers(t, papers, c.JSON); err != nil {
+			return err
+		}
+		if !allGenuine(papers) {
+			return no{}
+		}
+		return nil
+	}
+	for _, p := range papers {
+		if p.Genuine {
+			o.Checkpoints = append(o.Checkpoints, p.checkpoint)
+		}
+	}
 	if c.Watch {
 		return c.watch(ctx, t, o)
 	}
@@ -78,6 +102,7 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	res.findReceipts(papers)
 	if c.Deep {
 		if err := c.deep(ctx, t, res); err != nil {
 			return err
@@ -95,9 +120,9 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 func (c *verifyCmd) options() (chain.VerifyOptions, error) {
 	o := chain.VerifyOptions{Jobs: c.Jobs}
 	if c.Key != "" {
-		v, err := note.NewVerifier(c.Key)
+		v, err := logKey(c.Key)
 		if err != nil {
-			return o, fmt.Errorf("--key: %w: give the whole verifier key, such as ledger.example/consent+24389b90+AYqI…", err)
+			return o, err
 		}
 		o.Verifier = v
 	}

@@ -30,6 +30,7 @@ type result struct {
 	Where           string             `json:"where"`
 	ReadFrom        uint64             `json:"read_from"` // the first entry that was read now, 0 unless Before is set
 	Before          *verifiedBefore    `json:"before"`    // null if all was read now
+	Receipts        []*paper           `json:"receipts,omitempty"`
 	Deep            *ledger.DeepReport `json:"deep,omitempty"`
 
 	report chain.Report
@@ -192,6 +193,11 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	}
 	for _, s := range r.Unchecked {
 		p("unchecked %s", s)
+	}
+	for _, f := range r.Receipts {
+		if f.Genuine {
+			p("checked   the receipt %s of entry %d: it is genuine", f.File, *f.Index)
+		}
 	}
 	for _, f := range r.Findings {
 		if f.Index == nil {
