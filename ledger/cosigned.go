@@ -97,11 +97,13 @@ func (c *cosigning) wait() <-chan struct{} {
 	return c.moved
 }
 
-// published takes a new head.
-func (c *cosigning) published(size uint64, own []byte, at time.Time) {
+// show publishes a head. Whoever is told of it can have it cosigned from then on: the two are one step.
+func (l *Ledger) show(head *publishedHead) {
+	c := &l.cosigning
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.recent = append(c.recent, &signedHead{size: size, own: own, at: at, sigs: map[string][]byte{}})
+	l.published.Store(head)
+	c.recent = append(c.recent, &signedHead{size: head.size, own: head.note, at: head.at, sigs: map[string][]byte{}})
 	older := max(0, len(c.recent)-recentHeads)
 	now, kept := time.Now(), make([]*signedHead, 0, len(c.recent))
 	for _, h := range c.recent[:older] {

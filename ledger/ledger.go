@@ -296,8 +296,7 @@ func (l *Ledger) checkPublished(tree *chain.Tree) error {
 	if tree.Root() != cp.Root {
 		return fmt.Errorf("%w: its first %d entries differ from those that were published: put the right database back, and run verify", ErrRollback, cp.Size)
 	}
-	l.published.Store(l.newPublishedHead(cp.Size, raw, time.Time{}, tree.Edges()))
-	l.cosigning.published(cp.Size, raw, time.Time{})
+	l.show(l.newPublishedHead(cp.Size, raw, time.Time{}, tree.Edges()))
 	return nil
 }
 

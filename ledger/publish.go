@@ -70,9 +70,7 @@ func (l *Ledger) publish(size uint64) error {
 		l.stop(err)
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
-	at := l.o.Clock()
-	l.published.Store(l.newPublishedHead(cp.Size, note, at, durable.edges))
-	l.cosigning.published(cp.Size, note, at)
+	l.show(l.newPublishedHead(cp.Size, note, l.o.Clock(), durable.edges))
 	return nil
 }
 
