@@ -38,7 +38,7 @@ func BenchmarkVerifyURL(b *testing.B) {
 	b.SetBytes(verified * int64(floors.EntryBytes))
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := remote.Open(context.Background(), server.URL, 8)
+		l, err := remote.Open(context.Background(), server.URL, remote.Options{Connections: 8})
 		if err != nil {
 			b.Fatal(err)
 		}

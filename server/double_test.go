@@ -388,7 +388,12 @@ var bodies = map[string]string{
 
 func newDouble(t testing.TB, d *double) *Server {
 	t.Helper()
-	s := newServer(d, Options{})
+	return newDoubleWith(t, d, Options{})
+}
+
+func newDoubleWith(t testing.TB, d *double, o Options) *Server {
+	t.Helper()
+	s := newServer(d, o)
 	s.people.show(operatorInTests, aPerson().invitation, shownSecret, time.Now())
 	return s
 }

@@ -23,6 +23,7 @@ import (
 type route struct {
 	method, label  string        // the label is the path's pattern: it stands for the path wherever one would be named
 	public         bool          // needs no key
+	ofLog          bool          // is public unless the log is private
 	action         ledger.Action // what the key's role must allow, if not public
 	writes         bool          // a POST or DELETE that records something
 	media          string        // of the body; empty: no body is read

@@ -207,7 +207,9 @@ func getCheckpoint(x *exchange) *problem {
 	if len(c) == 0 {
 		return newProblem("no_checkpoint", "", "No tree head has been published yet; ask again in a second.")
 	}
-	x.w.Header()["Cache-Control"] = []string{"public, max-age=1"}
+	if x.rt.public {
+		x.w.Header()["Cache-Control"] = []string{"public, max-age=1"}
+	}
 	return x.send(http.StatusOK, []string{"text/plain; charset=utf-8"}, c)
 }
 

@@ -16,7 +16,7 @@ const (
 
 // routes are all the calls there are. server/API.md shows each by example.
 func (s *Server) routes() []route {
-	return []route{
+	routes := []route{
 		{method: "POST", label: "/v1/consents", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postConsent},
 		{method: "POST", label: "/v1/withdrawals", action: ledger.ActWrite, writes: true, despiteLowDisk: true, media: mediaJSON, handle: postWithdrawal},
 		{method: "POST", label: "/v1/corrections", action: ledger.ActWrite, writes: true, media: mediaJSON, handle: postCorrection},
@@ -48,17 +48,17 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/breaches/query", action: ledger.ActOffice, look: true, media: mediaJSON, long: true, handle: postBreachQuery},
 
 		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
-		{method: "GET", label: "/v1/destructions/:index", public: true, handle: getDestruction},
-		{method: "GET", label: "/v1/policies", public: true, handle: getPolicies},
+		{method: "GET", label: "/v1/destructions/:index", ofLog: true, action: ledger.ActLog, handle: getDestruction},
+		{method: "GET", label: "/v1/policies", ofLog: true, action: ledger.ActLog, handle: getPolicies},
 		{method: "POST", label: "/v1/policies", action: ledger.ActPolicies, writes: true, media: mediaYAML, handle: postPolicy},
-		{method: "GET", label: "/v1/recipients", public: true, handle: getRecipients},
+		{method: "GET", label: "/v1/recipients", ofLog: true, action: ledger.ActLog, handle: getRecipients},
 		{method: "POST", label: "/v1/recipients", action: ledger.ActPolicies, writes: true, media: mediaJSON, handle: postRecipient},
 		{method: "GET", label: "/v1/processing-register", action: ledger.ActLog, offers: processingForms, handle: getProcessing},
 		{method: "GET", label: "/v1/keys", action: ledger.ActRegister, handle: getKeys},
 		{method: "POST", label: "/v1/keys", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postKey},
 		{method: "DELETE", label: "/v1/keys/:id", action: ledger.ActRegister, writes: true, handle: deleteKey},
 
-		{method: "GET", label: "/v1/witnesses", public: true, handle: getWitnesses},
+		{method: "GET", label: "/v1/witnesses", ofLog: true, action: ledger.ActLog, handle: getWitnesses},
 		{method: "POST", label: "/v1/witnesses", action: ledger.ActRegister, writes: true, media: mediaJSON, handle: postWitness},
 		{method: "DELETE", label: "/v1/witnesses/:id", action: ledger.ActRegister, writes: true, handle: deleteWitness},
 
@@ -72,13 +72,19 @@ func (s *Server) routes() []route {
 		{method: "DELETE", label: "/v1/sessions", action: ledger.ActLog, handle: deleteSession},
 		{method: "DELETE", label: "/v1/operators/:id", action: ledger.ActRegister, writes: true, handle: deleteOperator},
 
-		{method: "GET", label: "/checkpoint", public: true, handle: getCheckpoint},
-		{method: "GET", label: "/tile/*path", public: true, handle: getTile},
+		{method: "GET", label: "/checkpoint", ofLog: true, action: ledger.ActLog, handle: getCheckpoint},
+		{method: "GET", label: "/tile/*path", ofLog: true, action: ledger.ActLog, handle: getTile},
 		{method: "GET", label: "/metrics", public: s.o.PublicMetrics, action: ledger.ActLog, handle: getMetrics},
 		{method: "GET", label: "/openapi.yaml", public: true, handle: getDocument},
 		{method: "GET", label: "/livez", public: true, handle: getLivez},
 		{method: "GET", label: "/readyz", public: true, handle: getReadyz},
 	}
+	for i := range routes {
+		if routes[i].ofLog {
+			routes[i].public = !s.o.PrivateLog
+		}
+	}
+	return routes
 }
 
 // controlRoutes are the calls that only the control socket has.
@@ -94,7 +100,7 @@ func (s *Server) controlRoutes() []route {
 
 // router routes on the path as it was sent. A path that needs percent-encoding
 // is none of ours, and httprouter would route on what it decodes to. HEAD is
-// answered where a GET is public.
+// answered where a GET is public, or would be if the log were.
 func (s *Server) router(routes []route, local bool) http.Handler {
 	m := httprouter.New()
 	m.RedirectTrailingSlash, m.RedirectFixedPath = false, false
@@ -105,7 +111,7 @@ func (s *Server) router(routes []route, local bool) http.Handler {
 			s.serve(rt, local, w, r, params)
 		}
 		m.Handle(rt.method, rt.label, h)
-		if rt.public && rt.method == http.MethodGet {
+		if (rt.public || rt.ofLog) && rt.method == http.MethodGet {
 			m.Handle(http.MethodHead, rt.label, h)
 		}
 	}

@@ -77,9 +77,26 @@ var matrix = map[string]string{
 
 var letters = map[ledger.Role]string{ledger.RoleWriter: "w", ledger.RoleReader: "r", ledger.RoleDPO: "d", ledger.RoleAuditor: "a", ledger.RoleAdmin: "m"}
 
+// ofTheLog are the calls that need a key, of any role, if the log is private.
+var ofTheLog = []string{"GET /checkpoint", "GET /tile/*path", "GET /v1/policies", "GET /v1/recipients", "GET /v1/destructions/:index", "GET /v1/witnesses"}
+
 func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
-	matrix := maps.Clone(matrix)
-	s := newDouble(t, &double{})
+	t.Run("public log", func(t *testing.T) { testMatrix(t, matrix, Options{}) })
+	t.Run("private log", func(t *testing.T) {
+		private := maps.Clone(matrix)
+		for _, route := range ofTheLog {
+			if private[route] != "everybody" {
+				t.Errorf("%s: is no route that is public otherwise", route)
+			}
+			private[route] = "wrdam"
+		}
+		testMatrix(t, private, Options{PrivateLog: true})
+	})
+}
+
+func testMatrix(t *testing.T, matrix map[string]string, o Options) {
+	matrix = maps.Clone(matrix)
+	s := newDoubleWith(t, &double{}, o)
 	for _, rt := range s.routes() {
 		name := rt.method + " " + rt.label
 		allowed, listed := matrix[name]
@@ -88,7 +105,7 @@ func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
 		}
 		for _, role := range roles {
 			d := &double{}
-			w := do(newDouble(t, d).Handler(), request(rt, role))
+			w := do(newDoubleWith(t, d, o).Handler(), request(rt, role))
 			switch {
 			case allowed == "everybody" || role != "" && strings.Contains(allowed, letters[role]):
 				if w.Code < 200 || w.Code > 299 {
@@ -116,6 +133,35 @@ func TestEveryRouteIsOpenToItsRolesAndToNobodyElse(t *testing.T) {
 	}
 	for name := range matrix {
 		t.Errorf("the matrix has a row for %s, which is no route", name)
+	}
+}
+
+// A private log is asked for by HEAD as by GET, and no cache keeps what a key has read.
+func TestAPrivateLogIsForNobodyWithoutAKeyAndForNoCache(t *testing.T) {
+	private := map[string]bool{}
+	for _, route := range ofTheLog {
+		private[route] = true
+	}
+	for _, isPrivate := range []bool{false, true} {
+		s := newDoubleWith(t, &double{}, Options{PrivateLog: isPrivate})
+		for _, rt := range s.routes() {
+			if !private[rt.method+" "+rt.label] {
+				continue
+			}
+			head := func(role ledger.Role) *httptest.ResponseRecorder {
+				r := request(rt, role)
+				r.Method = http.MethodHead
+				return do(s.Handler(), r)
+			}
+			nobody, auditor := head(""), head(ledger.RoleAuditor)
+			if want := map[bool]int{false: 200, true: 401}[isPrivate]; nobody.Code != want || auditor.Code != 200 {
+				t.Errorf("HEAD %s, private %v: %d without a key, %d with one", rt.label, isPrivate, nobody.Code, auditor.Code)
+			}
+			kept := auditor.Header().Get("Cache-Control")
+			if isPrivate && kept != "no-store" || !isPrivate && strings.HasPrefix(kept, "private") {
+				t.Errorf("%s, private %v: Cache-Control is %q", rt.label, isPrivate, kept)
+			}
+		}
 	}
 }
 

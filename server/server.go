@@ -48,6 +48,7 @@ type Options struct {
 	DiskFree      func() (bytes uint64, err error) // room where the ledger writes; default: nobody asks
 	MinFree       uint64                           // with less than that the server is not ready and takes no writes but withdrawals
 	PublicMetrics bool                             // /metrics needs no key
+	PrivateLog    bool                             // checkpoint, tiles, policies, recipients, destructions and witnesses need one
 }
 
 func (o *Options) defaults() {

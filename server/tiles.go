@@ -34,9 +34,12 @@ func getTile(x *exchange) *problem {
 	case err != nil:
 		return x.problemOf(err)
 	}
-	x.w.Header()["Cache-Control"] = fullTile
-	if width < chain.TileHashes {
+	switch {
+	case !x.rt.public: // what a key has read is for no cache
+	case width < chain.TileHashes:
 		x.w.Header()["Cache-Control"] = partialTile
+	default:
+		x.w.Header()["Cache-Control"] = fullTile
 	}
 	return x.send(http.StatusOK, octetStream, data)
 }

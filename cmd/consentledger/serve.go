@@ -38,6 +38,7 @@ type serveCmd struct {
 	MaxConnections int      `placeholder:"N" default:"4096" help:"Connections at once; one more is told to come back (default ${default}). Each takes some 100 KiB at most."`
 	MinFree        uint64   `name:"min-free-bytes" placeholder:"N" default:"268435456" help:"With less room than this on its disks the server is not ready and takes no writes but withdrawals (default ${default})."`
 	Metrics        bool     `name:"public-metrics" help:"Show /metrics without a key: only where nobody else reaches the address."`
+	PrivateLog     bool     `name:"private-log" help:"Show the log (checkpoint, tiles, policies, recipients, destructions, witnesses) only to who has an API key, of any role. Absent: to anybody."`
 	Origin         string   `placeholder:"NAME" help:"With --init: the ledger's public name (default localhost/consent)."`
 	RateLimit      string   `placeholder:"N/S[,BURST]" help:"How many requests one API key may make in S, such as 100/1s or 6000/1m,200 (default: no limit)."`
 
@@ -164,7 +165,7 @@ func (c *serveCmd) first(ctx context.Context, t *terminal, log *slog.Logger, tls
 // no listener it only opens, which then fails.
 func (c *serveCmd) serve(ctx context.Context, t *terminal, log *slog.Logger, ln net.Listener, tlsConfig *tls.Config, open func() (*ledger.Ledger, error)) (err error) {
 	s := server.Starting(server.Options{
-		Log: log, TLS: tlsConfig, MinFree: c.MinFree, DiskFree: c.diskFree, PublicMetrics: c.Metrics,
+		Log: log, TLS: tlsConfig, MinFree: c.MinFree, DiskFree: c.diskFree, PublicMetrics: c.Metrics, PrivateLog: c.PrivateLog,
 		MaxConnections: c.MaxConnections, RateLimit: c.limit,
 	})
 	ctx, stop := context.WithCancel(ctx)

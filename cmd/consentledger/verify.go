@@ -23,6 +23,7 @@ type verifyCmd struct {
 	State      string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified; the next time check that the log continues it, and read only what is new. Made if it is not there; changed only when all is well."`
 	Full       bool          `help:"With --state: read all of the log again, not only what is new."`
 	Key        string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
+	TokenFile  string        `placeholder:"FILE" help:"With --url: a file with an API key of any role in its first line, for a log that is not public; - is stdin. The key goes to that host only, over TLS or on this machine."`
 	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
 	Receipt    []string      `sep:"none" placeholder:"FILE" help:"A receipt; can be given again. Needs --key and nothing else: no ledger, no connection. With --dir, --file or --url the log is checked, too, and that it has what the receipt shows."`
 	Witness    []string      `sep:"none" placeholder:"VKEY" help:"With --receipt: the key of a witness that must have signed; can be given again."`
@@ -35,6 +36,7 @@ type verifyCmd struct {
 	Silence    time.Duration `placeholder:"1h" default:"1h" help:"With --watch: how long the log may be without a good answer; longer than a whole check takes (default ${default})."`
 	looked     bool
 	dirGiven   bool
+	token      string
 	JSON       bool `name:"json" help:"Print one JSON object."`
 }
 
@@ -54,6 +56,10 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--every must be 100ms or more, and --silence no less than --every")
 	case c.State != "" && (c.URL == "" || c.Key == ""):
 		return errors.New("--state is for a remote log whose key is known: give --url and --key with it")
+	case c.TokenFile != "" && c.URL == "":
+		return errors.New("--token-file is the key for a log behind --url: give that too, or leave it out")
+	case c.TokenFile == "-" && c.Member != "":
+		return errors.New("--token-file - and --member - would both be read from stdin: put the key into a file")
 	case c.Full && c.State == "":
 		return errors.New("--full is for --state: without a state file all of the log is read in any case")
 	case c.Watch && len(c.Receipt) > 0:
@@ -72,6 +78,11 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 	o, err := c.options()
 	if err != nil {
 		return err
+	}
+	if c.TokenFile != "" {
+		if c.token, err = readToken(c.TokenFile); err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
 	}
 	collectSeldom()
 	papers, err := c.receipts(o)

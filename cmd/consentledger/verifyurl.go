@@ -35,7 +35,7 @@ func (c *verifyCmd) verifyURL(ctx context.Context, o chain.VerifyOptions) (*resu
 			o.Checkpoints = append(slices.Clip(o.Checkpoints), before.Checkpoint)
 		}
 	}
-	src, err := remote.Open(ctx, c.URL, o.Jobs)
+	src, err := remote.Open(ctx, c.URL, remote.Options{Connections: o.Jobs, Token: c.token})
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}

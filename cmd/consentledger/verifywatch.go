@@ -90,7 +90,7 @@ func (c *verifyCmd) look(ctx context.Context, o chain.VerifyOptions) (*result, e
 		return nil, fmt.Errorf("--state: %w", err)
 	}
 	if before != nil && c.looked {
-		src, err := remote.Open(ctx, c.URL, 1)
+		src, err := remote.Open(ctx, c.URL, remote.Options{Connections: 1, Token: c.token})
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -94,6 +95,9 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 		return nil, -1, err
 	}
 	req.Header.Set("User-Agent", "consentledger-verify")
+	if l.authorization != nil {
+		req.Header["Authorization"] = l.authorization
+	}
 	resp, err := l.client.Do(req)
 	if err != nil {
 		if errors.Is(err, errRefused) {
@@ -117,6 +121,10 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 			wait = time.Duration(min(n, int(longestPause/time.Second))) * time.Second
 		}
 		return nil, wait, fmt.Errorf("it answered %d", s)
+	case s == http.StatusUnauthorized && l.authorization == nil:
+		return nil, -1, errors.New("it answered 401: the log is not public, and no key was given: give one that its operator has made for you, in a file with --token-file")
+	case s == http.StatusUnauthorized || s == http.StatusForbidden && l.authorization != nil:
+		return nil, -1, fmt.Errorf("it answered %d: it does not take this key: ask its operator whether the key is this log's and was not revoked", s)
 	case s != http.StatusOK:
 		return nil, -1, fmt.Errorf("it answered %d: is this the URL under which the log has its /checkpoint, and is it public?", s)
 	}
@@ -159,9 +167,19 @@ func parseBase(raw string) (string, error) {
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return "", errors.New("it must begin with https:// or http:// and name a host, such as https://ledger.example/")
 	case u.User != nil:
-		return "", errors.New("it holds a user name or password: a log is public, leave them out")
+		return "", errors.New("it holds a user name or password: leave them out; the key of a log that is not public goes into a file, --token-file")
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
 		return "", errors.New("it has something behind ? or #: leave that out")
 	}
 	return strings.TrimRight(u.String(), "/") + "/", nil
+}
+
+// mayCarryToken reports whether nobody stands between who sees what is sent.
+func mayCarryToken(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -46,6 +46,8 @@ type Log struct {
 	base   string
 	pause  time.Duration // before the second attempt
 
+	authorization []string // the header, nil if none is sent
+
 	checkpoint []byte
 	origin     string
 	size       uint64
@@ -58,21 +60,37 @@ type Log struct {
 
 var _ chain.LeafSource = (*Log)(nil)
 
-// Open fetches the checkpoint of the log at a URL. The log can be read by so
-// many goroutines at a time, until ctx ends.
-func Open(ctx context.Context, rawURL string, connections int) (*Log, error) {
+// Options say how a log is read.
+type Options struct {
+	// Connections is how many goroutines can read at a time.
+	Connections int
+	// Token, if any, is sent as a bearer token: a log that is not public asks for
+	// one. It goes to no other host, and over nothing but TLS, except to this
+	// machine itself.
+	Token string
+}
+
+// Open fetches the checkpoint of the log at a URL. The log can be read until ctx
+// ends.
+func Open(ctx context.Context, rawURL string, o Options) (*Log, error) {
 	base, err := parseBase(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{ctx: ctx, client: newClient(connections), base: base, pause: firstPause}
+	l := &Log{ctx: ctx, client: newClient(o.Connections), base: base, pause: firstPause}
+	if o.Token != "" {
+		if !mayCarryToken(base) {
+			return nil, errors.New("it begins with http://, so the key would be read by whoever stands between: give the log's https:// URL, or no key")
+		}
+		l.authorization = []string{"Bearer " + o.Token}
+	}
 	return l, l.fetchCheckpoint()
 }
 
 func (l *Log) fetchCheckpoint() error {
 	b, err := l.get(l.ctx, "checkpoint", maxCheckpoint, nil)
 	if errors.Is(err, errAbsent) {
-		return fmt.Errorf("%w: there is no checkpoint at %scheckpoint: is this the log's URL, and is the log public?", ErrUnavailable, l.base)
+		return fmt.Errorf("%w: there is no checkpoint at %scheckpoint: is this the log's URL?", ErrUnavailable, l.base)
 	}
 	if err != nil {
 		return err

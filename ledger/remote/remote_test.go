@@ -48,7 +48,7 @@ func verifier(t testing.TB) note.Verifier {
 // check verifies the log at a URL, as the command does.
 func check(t testing.TB, url string) ([]chain.Finding, error) {
 	t.Helper()
-	l, err := Open(t.Context(), url, 4)
+	l, err := Open(t.Context(), url, Options{Connections: 4})
 	if err != nil {
 		return nil, err
 	}
@@ -293,20 +293,71 @@ func TestCancellingEndsACheckThatWaits(t *testing.T) {
 		cancel()
 	}))
 	start := time.Now()
-	if _, err := Open(ctx, url, 1); !errors.Is(err, context.Canceled) || time.Since(start) > 10*time.Second {
+	if _, err := Open(ctx, url, Options{Connections: 1}); !errors.Is(err, context.Canceled) || time.Since(start) > 10*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
 
 func TestAURLThatIsNoneIsRefusedWithARemedy(t *testing.T) {
 	for _, raw := range []string{"", "ledger.example", "ftp://ledger.example/", "http://", "https://u:p@ledger.example/", "https://ledger.example/?a=b", "https://ledger.example/#a", "http://\x00/"} {
-		if _, err := Open(t.Context(), raw, 1); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "https://") && !strings.Contains(err.Error(), "leave") {
+		if _, err := Open(t.Context(), raw, Options{Connections: 1}); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "https://") && !strings.Contains(err.Error(), "leave") {
 			t.Errorf("%q: %v", raw, err)
 		}
 	}
 	for raw, want := range map[string]string{"https://a.example": "https://a.example/", "http://a.example/b//": "http://a.example/b/"} {
 		if got, err := parseBase(raw); err != nil || got != want {
 			t.Errorf("%q: %q, %v", raw, got, err)
+		}
+	}
+}
+
+func TestTheKeyOfAPrivateLogGoesToThatLogOnly(t *testing.T) {
+	const token = "key-of-the-log"
+	log := tilestest.Handler(newLog(t, 300))
+	var strays atomic.Int32
+	private := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+token {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		log.ServeHTTP(w, r)
+	})
+	other := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			strays.Add(1)
+		}
+	}))
+	url := serve(t, private)
+	l, err := Open(t.Context(), url, Options{Connections: 2, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, l := range []*Log{l, l.Again()} {
+		if r, err := chain.Verify(t.Context(), l, chain.VerifyOptions{Verifier: verifier(t)}); err != nil || !r.Intact {
+			t.Errorf("%+v, %v", r.Findings, err)
+		}
+	}
+	for want, o := range map[string]Options{"no key was given": {}, "does not take this key": {Token: "another"}} {
+		if _, err := Open(t.Context(), url, o); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "another") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	moved := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other+r.URL.Path, http.StatusFound)
+	}))
+	if _, err := Open(t.Context(), moved, Options{Token: token}); !errors.Is(err, ErrUnavailable) || strays.Load() > 0 {
+		t.Errorf("a redirect: %v, and the key was seen %d times elsewhere", err, strays.Load())
+	}
+	if _, err := Open(t.Context(), "http://ledger.example/", Options{Token: token}); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "https://") {
+		t.Errorf("over plain HTTP: %v", err)
+	}
+	for base, want := range map[string]bool{
+		"https://a.example/": true, "http://localhost:1/": true, "http://127.0.0.1:1/": true, "http://[::1]:1/": true,
+		"http://a.example/": false, "http://127.0.0.1.a.example/": false, "http://localhost.a.example/": false, "http://192.0.2.1/": false,
+	} {
+		if mayCarryToken(base) != want {
+			t.Errorf("%s: %v", base, !want)
 		}
 	}
 }

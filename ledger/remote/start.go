@@ -113,5 +113,5 @@ func (t *headTiles) error(err error) error {
 
 // Again is the same log at the same head, of which nothing is known yet.
 func (l *Log) Again() *Log {
-	return &Log{ctx: l.ctx, client: l.client, base: l.base, pause: l.pause, checkpoint: l.checkpoint, origin: l.origin, size: l.size}
+	return &Log{ctx: l.ctx, client: l.client, base: l.base, pause: l.pause, authorization: l.authorization, checkpoint: l.checkpoint, origin: l.origin, size: l.size}
 }

@@ -28,7 +28,7 @@ func prefix(t testing.TB, l *tilestest.Log, n int) *tilestest.Log {
 // says from which entry on.
 func continued(t testing.TB, url string, head []byte, outside ...[]byte) (from uint64, _ []chain.Finding, _ error) {
 	t.Helper()
-	l, err := Open(t.Context(), url, 4)
+	l, err := Open(t.Context(), url, Options{Connections: 4})
 	if err != nil {
 		return 0, nil, err
 	}
