@@ -85,15 +85,8 @@ func (l *Ledger) entries(indexes []uint64) ([][]byte, error) {
 // tile answers what a tree is restored or proved from: stored full tiles, and for the right edge
 // of level 0 the hashes of the entries themselves.
 func (l *Ledger) tile(level int, n uint64, width int) ([]byte, error) {
-	if width == 256 {
-		data, err := l.LogTile(level, n)
-		if err != nil {
-			return nil, err
-		}
-		if len(data) != 256*32 {
-			return nil, fmt.Errorf("%w: tile %s has %d bytes", ErrCorrupt, chain.TilePath(level, n, 256), len(data))
-		}
-		return data, nil
+	if width == chain.TileHashes {
+		return l.appendTile(nil, level, n, width)
 	}
 	if level != 0 {
 		return nil, fmt.Errorf("no partial tile of level %d is stored", level)
@@ -105,6 +98,22 @@ func (l *Ledger) tile(level int, n uint64, width int) ([]byte, error) {
 		return nil
 	})
 	return data, err
+}
+
+// appendTile appends the first width hashes of a stored tile.
+func (l *Ledger) appendTile(dst []byte, level int, n uint64, width int) ([]byte, error) {
+	err := l.o.Store.View(func(r store.Reader) error {
+		b, err := r.Get(mapTiles, tileKey(level, n))
+		if err != nil {
+			return err
+		}
+		if len(b) != chain.TileSize {
+			return fmt.Errorf("%w: tile %s has %d bytes", ErrCorrupt, chain.TilePath(level, n, chain.TileHashes), len(b))
+		}
+		dst = append(dst, b[:width*chain.HashSize]...)
+		return nil
+	})
+	return dst, err
 }
 
 func (l *Ledger) restoreTree(size uint64) (*chain.Tree, error) {

@@ -58,7 +58,7 @@ func checkEdges(t *testing.T, l *Ledger, views *atomic.Int64) (took int64) {
 				t.Fatal(err)
 			}
 			before := views.Load()
-			got, err := l.PublishedTile(level, at/256, width)
+			got, err := l.PublishedTile(nil, level, at/256, width)
 			took += views.Load() - before
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("%d entries, level %d, width %d: %d bytes, %v", head.size, level, width, len(got), err)
@@ -110,7 +110,7 @@ func TestTheRightEdgesArePublishedWithTheHeadAndCostNoRead(t *testing.T) {
 		}
 	}
 	before := views.Load()
-	if _, err := l.PublishedTile(0, 0, 256); err != nil || views.Load() != before+1 {
+	if _, err := l.PublishedTile(nil, 0, 0, 256); err != nil || views.Load() != before+1 {
 		t.Errorf("control: a full tile took %d reads, %v", views.Load()-before, err)
 	}
 

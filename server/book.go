@@ -63,8 +63,8 @@ type book interface {
 	LogEntries(from uint64, limit int) ([][]byte, error)
 	LogTile(level int, n uint64) ([]byte, error)
 	Destruction(index uint64) (ledger.Destruction, error)
-	PublishedTile(level int, n uint64, width int) ([]byte, error)
-	PublishedEntries(n uint64, width int) ([]byte, error)
+	PublishedTile(dst []byte, level int, n uint64, width int) ([]byte, error)
+	PublishedEntries(dst []byte, n uint64, width int) ([]byte, error)
 	VerifyDeep(ctx context.Context, who ledger.Caller, progress func(done, total uint64)) (ledger.DeepReport, error)
 }
 

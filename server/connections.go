@@ -65,6 +65,9 @@ func (c *heldConn) Close() error {
 	return c.Conn.Close()
 }
 
+// NetConn is the connection itself.
+func (c *heldConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite is what net/http ends an answer with that the client may not have read yet.
 func (c *heldConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

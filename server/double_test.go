@@ -334,15 +334,15 @@ func (d *double) Destruction(index uint64) (ledger.Destruction, error) {
 	return ledger.Destruction{Index: 3, Keys: 1, Entries: 2, From: 4, To: 5, Final: true, Grade: "g"}, d.err
 }
 
-func (d *double) PublishedTile(level int, n uint64, width int) ([]byte, error) {
+func (d *double) PublishedTile(dst []byte, level int, n uint64, width int) ([]byte, error) {
 	if level != 0 || n != 0 {
 		return nil, ledger.ErrUnknownTile
 	}
-	return make([]byte, 32*width), d.err
+	return append(dst, make([]byte, 32*width)...), d.err
 }
 
-func (d *double) PublishedEntries(n uint64, width int) ([]byte, error) {
-	return []byte{0, 1, 0}, d.err
+func (d *double) PublishedEntries(dst []byte, n uint64, width int) ([]byte, error) {
+	return append(dst, 0, 1, 0), d.err
 }
 
 func (d *double) VerifyDeep(_ context.Context, _ ledger.Caller, progress func(done, total uint64)) (ledger.DeepReport, error) {

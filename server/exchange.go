@@ -428,6 +428,9 @@ func (x *exchange) send(status int, contentType []string, body []byte) *problem 
 	h["Content-Length"] = []string{itoa(len(body))}
 	x.status = status
 	x.w.WriteHeader(status)
+	if len(body) > netHTTPBuffer {
+		defer joinWrites(x.r)()
+	}
 	_, _ = x.w.Write(body) // who has gone away does not hear it
 	return nil
 }

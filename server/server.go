@@ -115,6 +115,7 @@ type Server struct {
 	opened   atomic.Bool // book is there
 
 	connections atomic.Int64
+	shelf       shelf
 
 	denials   denials
 	wires     wires
@@ -151,6 +152,7 @@ func starting(o Options) *Server {
 		batches: make(chan struct{}, o.MaxBatches), lines: semaphore.NewWeighted(linesInFlight), stop: make(chan struct{}),
 	}
 	s.limits.init(o.RateLimit)
+	s.shelf.max = shelfBytes
 	s.uncut, s.cut = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s)
 	s.handler = s.router(s.routes(), false)

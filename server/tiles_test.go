@@ -106,17 +106,17 @@ func TestNoTileIsBeyondThePublishedHead(t *testing.T) {
 		n     uint64
 		width int
 	}{{0, 0, 0}, {0, 0, 257}, {-1, 0, 1}, {8, 0, 1}, {64, 0, 1}, {0, 1 << 62, 1}, {0, ^uint64(0), 256}, {0, 1, 256}} {
-		if b, err := s.ledger.PublishedTile(c.level, c.n, c.width); err == nil {
+		if b, err := s.ledger.PublishedTile(nil, c.level, c.n, c.width); err == nil {
 			t.Errorf("level %d, number %d, width %d: %d bytes", c.level, c.n, c.width, len(b))
 		}
 	}
 	for _, n := range []uint64{1, 1 << 56, ^uint64(0), ^uint64(0) / 256} {
-		if b, err := s.ledger.PublishedEntries(n, 256); err == nil {
+		if b, err := s.ledger.PublishedEntries(nil, n, 256); err == nil {
 			t.Errorf("bundle %d: %d bytes", n, len(b))
 		}
 	}
 	must[api.EntryProof](s, 200, ledger.RoleAuditor, "GET", "/v1/entries/0", "") // publishes a head
-	if b, err := s.ledger.PublishedTile(0, 0, 1); err != nil || len(b) != 32 {
+	if b, err := s.ledger.PublishedTile(nil, 0, 0, 1); err != nil || len(b) != 32 {
 		t.Errorf("control: %d bytes, %v", len(b), err)
 	}
 }

@@ -44,6 +44,7 @@ type wireConn struct {
 	reading sync.Mutex
 	writing atomic.Int64 // since when, in Unix nanoseconds; 0: not
 	closing atomic.Bool  // what is told from now on is not net/http's
+	joined  joined
 }
 
 // NetConn is the connection itself.
@@ -66,7 +67,7 @@ func (c *wireConn) Write(b []byte) (int, error) {
 	defer c.writing.Store(0)
 	p := plainRefusal(b)
 	if p == nil {
-		return c.Conn.Write(b)
+		return c.joined.write(c.Conn, b)
 	}
 	c.s.metrics.unrouted(p)
 	if _, err := c.Conn.Write(p.alone(c.s.requestID())); err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// maxAnswer is more than any answer to a single call has.
-const maxAnswer = 64 << 10
+// maxAnswer is more than any answer to a single call has: a bundle of 256 usual entries has 105 kB.
+const maxAnswer = 256 << 10
 
 // A conn sends one request at a time and reads its answer.
 type conn struct {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -264,13 +265,46 @@ func TestTheMixHasItsShareOfWithdrawalsAndEachMemberLeavesOnce(t *testing.T) {
 	}
 }
 
+func TestFilesAreFetchedByTheirNumbers(t *testing.T) {
+	var mu sync.Mutex
+	seen := make(map[string]int)
+	large := make([]byte, 105_000)
+	target := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "GET" || r.ContentLength != 0 {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		mu.Lock()
+		seen[r.URL.Path]++
+		mu.Unlock()
+		w.Header().Set("Content-Length", strconv.Itoa(len(large)))
+		_, _ = w.Write(large)
+	})
+	d := NewDriver(target)
+	for path, want := range map[string][]string{
+		"/tile/NNN.p/255": {"/tile/007.p/255", "/tile/008.p/255", "/tile/009.p/255"},
+		"/checkpoint":     {"/checkpoint"},
+	} {
+		clear(seen)
+		r, err := d.Fetch(context.Background(), path, 7, uint64(len(want)), Plan{Conns: 2, Duration: time.Minute, Count: 30})
+		if err != nil || r.Failed() != "" || r.Requests != 30 || len(seen) != len(want) {
+			t.Fatalf("%s: %d requests, %q, %v, %v", path, r.Requests, r.Failed(), seen, err)
+		}
+		for _, one := range want {
+			if seen[one] != 30/len(want) {
+				t.Errorf("%s was asked for %d times", one, seen[one])
+			}
+		}
+	}
+}
+
 func TestAMembersNumberHasItsPlaceInARequest(t *testing.T) {
 	target, err := ParseTarget("http://127.0.0.1:1", "k")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := target.NewCall("/v1/consents", workload.ConsentBody("m", false, time.Now()), true)
-	workload.SetMember(c.request, c.member, 1234567890)
+	workload.SetMember(c.request, c.at, 1234567890)
 	if !strings.Contains(string(c.request), `"member_id":"m-1234567890"`) {
 		t.Errorf("%s", c.request)
 	}

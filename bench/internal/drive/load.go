@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,17 +15,32 @@ import (
 	"consentledger/bench/internal/workload"
 )
 
-// A Call is one kind of request, ready but for the member.
+// A Call is one kind of request, ready but for the member, or for the number in its path.
 type Call struct {
 	request []byte
-	member  int // offset of the member's digits
+	at      int // offset of the digits
+	digits  int // how many
 	writes  bool
 }
 
 // NewCall makes a call of a body on a path. writes says that its answers name entries.
 func (t Target) NewCall(path string, b workload.Body, writes bool) Call {
 	h := t.head(path, "application/json", len(b.JSON))
-	return Call{append(h, b.JSON...), len(h) + b.Offset(), writes}
+	return Call{append(h, b.JSON...), len(h) + b.Offset(), workload.Digits, writes}
+}
+
+// NewGet makes a call that fetches a path, in which as many digits as it has NN… are written over those.
+func (t Target) NewGet(path string) Call {
+	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, t.address)
+	return Call{request, len("GET ") + max(0, strings.IndexByte(path, 'N')), strings.Count(path, "N"), false}
+}
+
+// set writes a number into a copy of the request. It makes nothing on the heap.
+func (c Call) set(request []byte, n uint64) {
+	for i := c.at + c.digits - 1; i >= c.at; i-- {
+		request[i] = byte('0' + n%10)
+		n /= 10
+	}
 }
 
 // A Load is single calls over many connections.
@@ -131,7 +147,7 @@ func (r *run) drive(ctx context.Context, i int, c *conn) {
 				return
 			}
 		}
-		workload.SetMember(requests[k], r.Calls[k].member, member)
+		r.Calls[k].set(requests[k], member)
 		if due.IsZero() {
 			due = time.Now()
 		}

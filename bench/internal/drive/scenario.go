@@ -117,6 +117,15 @@ func (d *Driver) Run(ctx context.Context, name string, p Plan) (Result, error) {
 	return l.Run(ctx)
 }
 
+// Fetch fetches a path with a number in it, NNN, from first on, count of them, in steps that are coprime to
+// any count that is not a multiple of the prime: whoever comes after another fetches something else.
+func (d *Driver) Fetch(ctx context.Context, path string, first, count uint64, p Plan) (Result, error) {
+	l := Load{Target: d.target, Conns: p.Conns, Rate: p.Rate, Warmup: p.Warmup, Duration: p.Duration, Count: p.Count}
+	l.Calls = []Call{d.target.NewGet(path)}
+	l.Next = func() (int, uint64, bool) { return 0, first + d.begun.Add(1)*7919%count, true }
+	return l.Run(ctx)
+}
+
 func (d *Driver) batch(ctx context.Context, p Plan, line workload.Body, next func() uint64) (Result, error) {
 	return Batch{Target: d.target, Streams: max(p.Streams, 1), Duration: p.Duration, Count: p.Count, Line: line, Next: next}.Run(ctx)
 }

@@ -38,6 +38,31 @@ func TestTheEmptyHandlerAnswersWithoutALook(t *testing.T) {
 	}
 }
 
+func TestTheFloorOfALogsFilesHasTheirSizesAndHeaders(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() { _ = Serve(ln) }()
+	for path, size := range map[string]int{"/tile/0/001": 8192, "/tile/entries/001": 256 * (2 + EntryBytes), "/tile/entries/001.p/255": 256 * (2 + EntryBytes), "/checkpoint": CheckpointBytes} {
+		resp, err := http.Get("http://" + ln.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || len(body) != size || resp.ContentLength != int64(size) {
+			t.Errorf("%s: status %d, %d bytes, error %v", path, resp.StatusCode, len(body), err)
+		}
+		for _, name := range []string{"Content-Type", "Cache-Control", "X-Request-Id"} {
+			if resp.Header.Get(name) == "" {
+				t.Errorf("%s: no header %s", path, name)
+			}
+		}
+	}
+}
+
 func TestEveryEntryOfTheFloorIsInItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "floor.db")
 	n, took, err := GroupCommit(path, 406, 8, 50*time.Millisecond)

@@ -16,8 +16,8 @@ var decision = []byte(`{"allowed":true,"reason":"consent_in_force","index":10000
 // answer is as long as that to a consent.
 var answer = []byte(`{"member":"mbr_aaaaaaaaaaaaaaaaaaaaaaaaaa","entries":[{"index":100000,"leaf_hash":"0000000000000000000000000000000000000000000000000000000000000000","class":"membership"}],"recorded_at":"2026-01-01T00:00:00.000Z"}` + "\n")
 
-// Serve answers every consent and decision on ln with a fixed answer that it
-// has not looked at the request for: net/http and the router do what they must,
+// Serve answers every consent and decision, and every fetch of a log's files,
+// on ln with a fixed answer that it has not looked at the request for: net/http and the router do what they must,
 // and nothing else is done. The server's settings are those of package server.
 func Serve(ln net.Listener) error {
 	m := httprouter.New()
@@ -31,6 +31,7 @@ func Serve(ln net.Listener) error {
 	}
 	m.POST("/v1/consents", empty(http.StatusCreated, answer))
 	m.POST("/v1/decisions", empty(http.StatusOK, decision))
+	serveLog(m)
 	m.GET(ReadyPath, func(http.ResponseWriter, *http.Request, httprouter.Params) {})
 	srv := &http.Server{
 		Handler:           m,

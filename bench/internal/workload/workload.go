@@ -18,9 +18,9 @@ import (
 	"consentledger/testdata/policies"
 )
 
-// digits is how many a member's number has, always, so that it can be written
+// Digits is how many a member's number has, always, so that it can be written
 // over another one in place.
-const digits = 10
+const Digits = 10
 
 // Members are numbered members of one prefix. Their ids are made up.
 type Members string
@@ -28,7 +28,7 @@ type Members string
 // ID is the id of a member, such as "bench-0000000042".
 func (m Members) ID(n uint64) string {
 	s := strconv.FormatUint(n, 10)
-	return string(m) + "-" + strings.Repeat("0", max(0, digits-len(s))) + s
+	return string(m) + "-" + strings.Repeat("0", max(0, Digits-len(s))) + s
 }
 
 // Policy is the policy file of the ledgers under test, texts inline.
@@ -80,7 +80,7 @@ func newBody(m Members, v any) Body {
 		panic(err) // the types above marshal
 	}
 	first := m.ID(0)
-	return Body{JSON: b, offset: bytes.Index(b, []byte(first)) + len(first) - digits}
+	return Body{JSON: b, offset: bytes.Index(b, []byte(first)) + len(first) - Digits}
 }
 
 // Offset says where in the body SetMember writes.
@@ -89,7 +89,7 @@ func (b Body) Offset() int { return b.offset }
 // SetMember writes a member's digits into a copy of a body, which begins at
 // dst[0]. It makes nothing on the heap.
 func SetMember(dst []byte, offset int, n uint64) {
-	for i := offset + digits - 1; i >= offset; i-- {
+	for i := offset + Digits - 1; i >= offset; i-- {
 		dst[i] = byte('0' + n%10)
 		n /= 10
 	}
