@@ -114,7 +114,16 @@ func (m *member) ground(name string) (class consent.ClassID, err error) {
 }
 
 // Export returns everything of one member. The look is recorded first, and is in it.
-func (l *Ledger) Export(ctx context.Context, who Caller, ref Ref, lk Look) (out *consent.Export, err error) {
+func (l *Ledger) Export(ctx context.Context, who Caller, ref Ref, lk Look) (*consent.Export, error) {
+	return l.export(ctx, who, ref, lk, false)
+}
+
+// CompleteExport is Export, with what shows to who has the log that it is everything.
+func (l *Ledger) CompleteExport(ctx context.Context, who Caller, ref Ref, lk Look) (*consent.Export, error) {
+	return l.export(ctx, who, ref, lk, true)
+}
+
+func (l *Ledger) export(ctx context.Context, who Caller, ref Ref, lk Look, complete bool) (out *consent.Export, err error) {
 	lk.What = "export"
 	err = l.look(ctx, who, ref, lk, l.awake, func(m *member, now time.Time) error {
 		reg := l.register.Load()
@@ -123,9 +132,22 @@ func (l *Ledger) Export(ctx context.Context, who Caller, ref Ref, lk Look) (out 
 			return err
 		}
 		out = reg.NewExport(l.id.Origin, ref.String(), entries, m.fold, now)
+		if complete {
+			out.Completeness = l.completeness(m)
+		}
 		return nil
 	})
 	return out, err
+}
+
+// completeness says how many entries each key of a member has. No write of theirs is under way while
+// they are locked, so below the size of the log there are no others.
+func (l *Ledger) completeness(m *member) *consent.ExportCompleteness {
+	c := &consent.ExportCompleteness{Size: l.size.Load(), Keys: []consent.ExportKey{}}
+	for _, k := range m.keys {
+		c.Keys = append(c.Keys, consent.NewExportKey(k.name.Class, k.tagger.Disclose(), k.count, k.expired))
+	}
+	return c
 }
 
 // memberEntries opens all that can still be read of a membership, in order.

@@ -19,6 +19,7 @@ type book interface {
 	Member(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (consent.MemberView, error)
 	History(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, before uint64, limit int) ([]ledger.HistoryRow, uint64, error)
 	Entry(ctx context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error)
+	CompleteExport(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
 	Export(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
 	Receipt(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error)
 	EndEvent(ctx context.Context, who ledger.Caller, e *consent.EventEnd) (*ledger.Answer, error)

@@ -207,6 +207,12 @@ func (d *double) Export(_ context.Context, who ledger.Caller, ref ledger.Ref, lo
 	return consent.NewRegister().NewExport("ledger.example/test", ref.String(), nil, consent.NewFold(), time.Unix(1, 0)), d.look(who, look)
 }
 
+func (d *double) CompleteExport(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error) {
+	x, err := d.Export(ctx, who, ref, look)
+	x.Completeness = &consent.ExportCompleteness{Keys: []consent.ExportKey{}}
+	return x, err
+}
+
 func (d *double) Receipt(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error) {
 	look.What = consent.LookReceipt
 	if index > 9 {

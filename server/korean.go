@@ -122,6 +122,8 @@ var inKorean = map[string]string{
 	"Send members by their refs, mbr_…; POST /v1/lookups tells them.":                                                                   "회원은 mbr_…로 시작하는 참조로 보내십시오. POST /v1/lookups로 알 수 있습니다.",
 	"Send days, or a period such as 30d, 6mo or 1y.":                                                                                    "일수나 30d, 6mo, 1y 같은 기간을 보내십시오.",
 	"Send the `next` of the page before as it is.":                                                                                      "앞 페이지의 `next`를 그대로 보내십시오.",
+	"Send complete=true, or leave it out.":                                                                                              "complete=true를 보내거나 빼십시오.",
+	"Only the export as application/json can be checked against the log: leave out complete, or ask for that.":                          "로그와 대조할 수 있는 것은 application/json 내보내기뿐입니다. complete를 빼거나 그 형식으로 요청하십시오.",
 	"Send a number from 1 to %d.":                                                                                                       "1에서 %d까지의 수를 보내십시오.",
 	"Send the index of the first entry.":                                                                                                "첫 기록의 번호를 보내십시오.",
 

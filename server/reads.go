@@ -119,7 +119,17 @@ func getExport(x *exchange) *problem {
 	if p != nil {
 		return p
 	}
-	e, err := x.s.book.Export(x.s.uncut, x.caller, ref, x.look)
+	get := x.s.book.Export
+	switch complete := x.r.URL.Query()["complete"]; {
+	case complete == nil:
+	case complete[0] != "true":
+		return newProblem("invalid_parameter", "complete", "Send complete=true, or leave it out.")
+	case x.offer[0] == ldType[0]:
+		return newProblem("invalid_parameter", "complete", "Only the export as application/json can be checked against the log: leave out complete, or ask for that.")
+	default:
+		get = x.s.book.CompleteExport
+	}
+	e, err := get(x.s.uncut, x.caller, ref, x.look)
 	if err != nil {
 		return x.problemOf(err)
 	}

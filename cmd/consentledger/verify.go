@@ -26,6 +26,7 @@ type verifyCmd struct {
 	TokenFile  string        `placeholder:"FILE" help:"With --url: a file with an API key of any role in its first line, for a log that is not public; - is stdin. The key goes to that host only, over TLS or on this machine."`
 	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
 	Receipt    []string      `sep:"none" placeholder:"FILE" help:"A receipt; can be given again. Needs --key and nothing else: no ledger, no connection. With --dir, --file or --url the log is checked, too, and that it has what the receipt shows."`
+	Export     string        `placeholder:"FILE" help:"A member's export that was asked for with complete=true: checks that it has all entries of the member that are in the log. With --dir, --file or --url."`
 	Witness    []string      `sep:"none" placeholder:"VKEY" help:"With --receipt: the key of a witness that must have signed; can be given again."`
 	Member     string        `placeholder:"-" help:"With --receipt: - to read a member's ref, mbr_…, from stdin, whose receipt it must be."`
 	Jobs       int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
@@ -62,8 +63,12 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--token-file - and --member - would both be read from stdin: put the key into a file")
 	case c.Full && c.State == "":
 		return errors.New("--full is for --state: without a state file all of the log is read in any case")
-	case c.Watch && len(c.Receipt) > 0:
-		return errors.New("--watch follows a log for as long as it runs: verify the receipt by itself, without --watch")
+	case c.Watch && (len(c.Receipt) > 0 || c.Export != ""):
+		return errors.New("--watch follows a log for as long as it runs: verify a receipt or an export by itself, without --watch")
+	case c.Export != "" && c.State != "" && !c.Full:
+		return errors.New("--export is held against all of the log, and with --state only what is new is read: give --full with it, or leave --state out")
+	case c.Export != "" && c.Key == "":
+		return errors.New("--export is held against the log of a ledger whose key is known: give --key with it")
 	case c.URL != "" && c.File != "":
 		return errors.New("--url and --file are two logs: give one of them")
 	case c.URL != "" && (c.Deep || c.Structure):
@@ -98,6 +103,10 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		return nil
 	}
+	export, err := c.export(&o)
+	if err != nil {
+		return err
+	}
 	for _, p := range papers {
 		if p.Genuine {
 			o.Checkpoints = append(o.Checkpoints, p.checkpoint)
@@ -114,6 +123,11 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	res.findReceipts(papers)
+	if export != nil {
+		if err := res.findExport(c.Export, export); err != nil {
+			return err
+		}
+	}
 	if c.Deep {
 		if err := c.deep(ctx, t, res); err != nil {
 			return err

@@ -208,6 +208,8 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	}
 	onlyRules := !slices.ContainsFunc(r.Findings, func(f finding) bool { return !f.Rules })
 	switch {
+	case !r.Intact && !slices.ContainsFunc(r.Findings, finding.aboutTheLog):
+		p("DOES NOT FIT: the log is intact, and what was held against it is not as the log has it")
 	case r.FirstBadIndex != nil && onlyRules:
 		p("AGAINST THE RULES: the log is as it was recorded, and what it holds breaks a rule, first at %d", *r.FirstBadIndex)
 	case r.FirstBadIndex != nil:

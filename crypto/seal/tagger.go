@@ -29,5 +29,15 @@ func (t *Tagger) Tag(i uint64) Tag {
 	return Tag(sum[:len(Tag{})])
 }
 
+// Disclose returns K_tag: who has it finds every record of the key, those of
+// before and those to come, and opens none.
+func (t *Tagger) Disclose() [KeySize]byte { return t.key.b }
+
+// TagOf is Tag for who was disclosed K_tag.
+func TagOf(disclosed [KeySize]byte, i uint64) Tag {
+	t := Tagger{Key{disclosed}}
+	return t.Tag(i)
+}
+
 // Format prints [key].
 func (*Tagger) Format(f fmt.State, _ rune) { io.WriteString(f, opaque) }

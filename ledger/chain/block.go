@@ -52,6 +52,7 @@ var errStop = errors.New("stop")
 // A scanner reads blocks from a source. Each worker has its own.
 type scanner struct {
 	src    Source
+	each   func(index uint64, entry []byte, leaf Hash) // nil: nobody wants to know
 	hasher leafHasher
 	nodes  [TileHashes]Hash
 	at     int // which entry of the block is next
@@ -128,6 +129,9 @@ func (s *scanner) entry(b *block, i int, entry []byte) {
 		b.mark(i, isMalformed)
 		b.malformed = append(b.malformed, err)
 		return
+	}
+	if s.each != nil {
+		s.each(b.first()+uint64(i), entry, b.leaves[i])
 	}
 	switch {
 	case i == 0:

@@ -40,6 +40,10 @@ type VerifyOptions struct {
 	Start *Start
 	// Jobs is how many goroutines hash; 0 is one for each processor.
 	Jobs int
+	// Each, if set, is told every entry that parses, with its leaf hash, in no
+	// order and from several goroutines at a time, so that who looks for
+	// entries need not read the log again. The bytes are good until it returns.
+	Each func(index uint64, entry []byte, leaf Hash)
 	// Progress, if set, is told from time to time how many of the entries
 	// are done. Calls do not overlap.
 	Progress func(done, total uint64)

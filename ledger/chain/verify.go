@@ -70,6 +70,7 @@ func (c *collector) run(ctx context.Context, o VerifyOptions) error {
 	q := &blockQueue{
 		collector: c,
 		progress:  o.Progress,
+		each:      o.Each,
 		blocks:    blocks,
 		given:     first,
 		taken:     first,
@@ -90,6 +91,7 @@ func (c *collector) run(ctx context.Context, o VerifyOptions) error {
 type blockQueue struct {
 	collector *collector
 	progress  func(done, total uint64)
+	each      func(index uint64, entry []byte, leaf Hash)
 	blocks    uint64
 
 	mu      sync.Mutex
@@ -115,7 +117,7 @@ func (q *blockQueue) stop() {
 }
 
 func (q *blockQueue) work(ctx context.Context) error {
-	s := scanner{src: q.collector.src}
+	s := scanner{src: q.collector.src, each: q.each}
 	for {
 		b := q.next()
 		if err := ctx.Err(); b == nil || err != nil {

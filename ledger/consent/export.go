@@ -32,12 +32,39 @@ type Export struct {
 	Retention   []ExportClass      `json:"retention"`
 	Entries     []ExportEntry      `json:"entries"`
 
+	// Completeness lets who has the log check that Entries leaves nothing out; only where it was asked for.
+	Completeness *ExportCompleteness `json:"completeness,omitempty"`
+
 	r       *Register
 	entries []MemberEntry // in the order of the log
 }
 
 // Format prints no field.
 func (Export) Format(s fmt.State, _ rune) { io.WriteString(s, "[export]") }
+
+// ExportCompleteness is what shows that an export has all entries of a member:
+// for each of their keys what its entries are found by. Whoever has it can tell
+// the member's entries in the log from others, those to come under the same
+// keys too, and reads none of them by it.
+type ExportCompleteness struct {
+	Size uint64      `json:"size"` // of the log when the export was made: nothing from there on is in it
+	Keys []ExportKey `json:"keys"`
+}
+
+// Format prints no field.
+func (ExportCompleteness) Format(s fmt.State, _ rune) { io.WriteString(s, "[completeness]") }
+
+// An ExportKey is one key of a member.
+type ExportKey struct {
+	Class   string `json:"class"`
+	Policy  string `json:"policy,omitempty"`  // of the class; absent: the ledger's own
+	TagKey  string `json:"tag_key"`           // K_tag of FORMAT.md, in hex
+	Entries uint64 `json:"entries"`           // tags 0 to this, without it, are in the log
+	Expired uint64 `json:"expired,omitempty"` // the oldest of them, which nobody can open any more
+}
+
+// Format prints no field.
+func (ExportKey) Format(s fmt.State, _ rune) { io.WriteString(s, "[key]") }
 
 // An ExportPolicy is a policy version that the member decided on or that is in
 // force: who answers for it, and what the names in the entries mean.

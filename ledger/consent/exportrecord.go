@@ -1,5 +1,7 @@
 package consent
 
+import "encoding/hex"
+
 // Record returns one entry as a consent receipt by ISO/IEC TS 27560 of that
 // entry alone, in JSON-LD as JSONLD writes it, as things stood when it was
 // recorded: what came later, such as a withdrawal, has entries of its own. It
@@ -12,4 +14,9 @@ func (r *Register) Record(origin, member string, m MemberEntry) ([]byte, error) 
 		return nil, nil
 	}
 	return doc.encode()
+}
+
+// NewExportKey is a key of a class with what its entries are found by.
+func NewExportKey(c ClassID, tagKey [32]byte, entries, expired uint64) ExportKey {
+	return ExportKey{Class: c.Name(), Policy: ownPolicy(c), TagKey: hex.EncodeToString(tagKey[:]), Entries: entries, Expired: expired}
 }

@@ -98,6 +98,14 @@ func (c *Client) Export(ctx context.Context, ref, reason string, options ...Opti
 	return ask[Export](ctx, c, getting("").at("/v1/members/%s/export", ref).because(reason), options)
 }
 
+// CompleteExport is Export with what shows to who has the log that it is everything: consentledger verify --export.
+// Whoever has that can tell the member's entries in the log from others.
+func (c *Client) CompleteExport(ctx context.Context, ref, reason string, options ...Option) (*Export, error) {
+	k := getting("").at("/v1/members/%s/export", ref).because(reason)
+	k.query = url.Values{"complete": {"true"}}
+	return ask[Export](ctx, c, k, options)
+}
+
 // ExportJSONLD is a member's consents as records of ISO/IEC TS 27560, in JSON-LD.
 func (c *Client) ExportJSONLD(ctx context.Context, ref, reason string, options ...Option) ([]byte, error) {
 	k := getting("").at("/v1/members/%s/export", ref).because(reason)

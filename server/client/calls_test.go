@@ -147,6 +147,10 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 	if err != nil || export.Member != ref || len(export.Texts) == 0 {
 		t.Errorf("an export: %+v %v", export, err)
 	}
+	complete, err := r.CompleteExport(ctx, ref, "the member asked")
+	if err != nil || len(complete.Completeness.Keys) == 0 || complete.Completeness.Keys[0].Entries == 0 {
+		t.Errorf("a complete export: %+v %v", complete, err)
+	}
 	ld, err := r.ExportJSONLD(ctx, ref, "the member asked")
 	if err != nil || !strings.Contains(string(ld), "@context") {
 		t.Errorf("an export as JSON-LD: %s %v", ld, err)

@@ -839,15 +839,17 @@ type EventView struct {
 
 // Export An Export is everything that a ledger holds of one member, in words that the member can read and other programs too (GDPR 15 and 20). JSONLD gives its consents as records of ISO/IEC TS 27560.  Lists are empty rather than nil. What the lists before Entries say is all taken from Entries and the policies; they are there so that nobody has to put it together.
 type Export struct {
-	Consents    []ExportConsent    `json:"consents"`
-	Corrections []ExportCorrection `json:"corrections"`
-	Disclosures []ExportDisclosure `json:"disclosures"`
-	Entries     []ExportEntry      `json:"entries"`
-	Holds       []ExportHold       `json:"holds"`
-	Looks       []ExportLook       `json:"looks"`
-	MadeAt      time.Time          `json:"made_at"`
-	Member      string             `json:"member"`
-	Notices     []ExportNotice     `json:"notices"`
+	// Completeness What shows to who has the log that an export has all entries of a member; only where it was asked for. Whoever has it can tell the member's entries in the log from others, and reads none by it.
+	Completeness ExportCompleteness `json:"completeness,omitempty,omitzero"`
+	Consents     []ExportConsent    `json:"consents"`
+	Corrections  []ExportCorrection `json:"corrections"`
+	Disclosures  []ExportDisclosure `json:"disclosures"`
+	Entries      []ExportEntry      `json:"entries"`
+	Holds        []ExportHold       `json:"holds"`
+	Looks        []ExportLook       `json:"looks"`
+	MadeAt       time.Time          `json:"made_at"`
+	Member       string             `json:"member"`
+	Notices      []ExportNotice     `json:"notices"`
 
 	// Origin the ledger's public name
 	Origin    string          `json:"origin"`
@@ -888,6 +890,14 @@ type ExportClass struct {
 
 	// Until the event that ends it
 	Until string `json:"until,omitempty,omitzero"`
+}
+
+// ExportCompleteness What shows to who has the log that an export has all entries of a member; only where it was asked for. Whoever has it can tell the member's entries in the log from others, and reads none by it.
+type ExportCompleteness struct {
+	Keys []ExportKey `json:"keys"`
+
+	// Size of the log when the export was made
+	Size int64 `json:"size"`
 }
 
 // ExportConsent An ExportConsent is what the member was asked and answered.
@@ -998,6 +1008,23 @@ type ExportItem struct {
 	Label     map[string]string `json:"label"`
 	Sensitive bool              `json:"sensitive,omitempty,omitzero"`
 	UniqueID  bool              `json:"unique_id,omitempty,omitzero"`
+}
+
+// ExportKey One key of a member, by which their entries of a class are found.
+type ExportKey struct {
+	Class string `json:"class"`
+
+	// Entries how many the log has below size
+	Entries int64 `json:"entries"`
+
+	// Expired the oldest of them, which nobody can open any more
+	Expired int64 `json:"expired,omitempty,omitzero"`
+
+	// Policy of the class; absent: the ledger's own
+	Policy string `json:"policy,omitempty,omitzero"`
+
+	// TagKey K_tag of FORMAT.md, in hex
+	TagKey string `json:"tag_key"`
 }
 
 // ExportLook An ExportLook says who looked at the member's data, when and why.
