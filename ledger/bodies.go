@@ -10,37 +10,24 @@ import (
 	"consentledger/ledger/consent"
 )
 
-// The bodies of the ledger's own entries. Those of members are in ledger/consent.
+// The bodies of the ledger's own entries. Those of members are in ledger/consent, and that of a
+// destruction in ledger/receipt.
 
 const (
-	kindPolicy      = "policy"
-	kindKeyCreated  = "key_created"
-	kindKeyRevoked  = "key_revoked"
-	kindKeysUsed    = "keys_used"
-	kindDestruction = "destruction"
-	kindRecipient   = "recipient"
-	kindNotice      = "notice"
-	kindAnonymised  = "anonymised_disclosure"
-	kindWitness     = "witness"
+	kindPolicy     = "policy"
+	kindKeyCreated = "key_created"
+	kindKeyRevoked = "key_revoked"
+	kindKeysUsed   = "keys_used"
+	kindRecipient  = "recipient"
+	kindNotice     = "notice"
+	kindAnonymised = "anonymised_disclosure"
+	kindWitness    = "witness"
 
 	kindOperatorAdded    = "operator_added"
 	kindOperatorHandover = "operator_handover"
 	kindOperatorEnded    = "operator_ended"
 	kindOperatorInvited  = "operator_invited"
 )
-
-// destructionBody says that keys died, and nothing of whose they were that anybody could read
-// without the opening.
-type destructionBody struct {
-	Kind    string `cbor:"1,keyasint"`
-	Cause   string `cbor:"2,keyasint"` // one of the causes below
-	Keys    uint64 `cbor:"3,keyasint"`
-	Entries uint64 `cbor:"4,keyasint"` // that nobody can read any more
-	From    uint64 `cbor:"5,keyasint"` // generation before
-	To      uint64 `cbor:"6,keyasint"` // generation after
-
-	Commitment []byte `cbor:"7,keyasint,omitempty"` // to whose they were: see opening.go; absent of keys that were nobody's
-}
 
 // The causes of a destruction.
 const (
@@ -54,11 +41,6 @@ const (
 	causeOperatorEnd       = "operator_end"
 	causeSignInReplaced    = "sign_in_replaced"
 )
-
-func (d destructionBody) encode() ([]byte, error) {
-	d.Kind = kindDestruction
-	return encodeBody(d)
-}
 
 // registerBody is a change to a register. A policy too long for one entry is split over several.
 type registerBody struct {

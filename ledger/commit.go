@@ -10,6 +10,7 @@ import (
 	"consentledger/crypto/keyring"
 	"consentledger/crypto/seal"
 	"consentledger/ledger/chain"
+	"consentledger/ledger/receipt"
 	"consentledger/ledger/store"
 )
 
@@ -483,7 +484,10 @@ func (c *committer) chainGroup(group []*submission, rot *rotation) ([][]byte, er
 		}
 		system := s.system
 		if d := s.destruction; d != nil {
-			body, err := destructionBody{Cause: d.cause, Keys: uint64(d.keys), Entries: d.entries, From: c.generation, To: rot.generation, Commitment: d.commitment}.encode()
+			body, err := encodeBody(receipt.Destruction{
+				Kind: receipt.KindDestruction, Cause: d.cause, Keys: uint64(d.keys), Entries: d.entries,
+				From: c.generation, To: rot.generation, Commitment: d.commitment,
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"consentledger/ledger/chain"
+	"consentledger/ledger/receipt"
 )
 
 // ErrUnknownDestruction says that an index is not that of a destruction's entry.
@@ -29,33 +30,40 @@ type Destruction struct {
 // Destruction returns the destruction whose entry has an index: that of class "destructions" in the
 // answer to a withdrawal. Anybody may ask.
 func (l *Ledger) Destruction(index uint64) (Destruction, error) {
-	d, _, err := l.destructionAt(index)
-	return d, l.damaged(err)
+	d, err := l.destructionAt(index)
+	return d.Destruction, l.damaged(err)
+}
+
+// destroyed is a destruction with its entry and what that says.
+type destroyed struct {
+	Destruction
+	raw  []byte
+	body receipt.Destruction
 }
 
 // destructionAt reads a destruction's entry.
-func (l *Ledger) destructionAt(index uint64) (d Destruction, body destructionBody, err error) {
+func (l *Ledger) destructionAt(index uint64) (d destroyed, err error) {
 	if index >= l.size.Load() {
-		return d, body, ErrUnknownDestruction
+		return d, ErrUnknownDestruction
 	}
-	raw, err := l.entry(index)
-	if err != nil {
-		return d, body, err
+	if d.raw, err = l.entry(index); err != nil {
+		return d, err
 	}
-	e, err := chain.Parse(raw)
+	e, err := chain.Parse(d.raw)
 	if err != nil {
-		return d, body, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
+		return d, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, index, err)
 	}
 	plain, err := l.box.Open(nil, chain.Version, l.commit.topics[topicDestructions].key, e.Sealed)
 	if err != nil {
-		return d, body, ErrUnknownDestruction
+		return d, ErrUnknownDestruction
 	}
-	if err := decodeBody(plain, &body); err != nil {
-		return d, body, err
+	if err := decodeBody(plain, &d.body); err != nil {
+		return d, err
 	}
-	return Destruction{
-		Index: index, LeafHash: chain.LeafHash(raw), RecordedAt: time.UnixMilli(e.RecordedAtUnixMs),
-		Keys: body.Keys, Entries: body.Entries, From: body.From, To: body.To,
-		Final: body.To <= l.final.Load(), Grade: l.Grade(),
-	}, body, nil
+	d.Destruction = Destruction{
+		Index: index, LeafHash: chain.LeafHash(d.raw), RecordedAt: time.UnixMilli(e.RecordedAtUnixMs),
+		Keys: d.body.Keys, Entries: d.body.Entries, From: d.body.From, To: d.body.To,
+		Final: d.body.To <= l.final.Load(), Grade: l.Grade(),
+	}
+	return d, nil
 }

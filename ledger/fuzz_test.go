@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"consentledger/crypto/seal"
+	"consentledger/ledger/receipt"
 )
 
 // tokenOf writes a token as CreateAPIKey does.
@@ -105,7 +106,7 @@ func FuzzHeadRow(f *testing.F) {
 
 // ownBodies are one of each kind of entry that is the ledger's own.
 func ownBodies() []any {
-	return []any{&destructionBody{}, &registerBody{}, &endingBody{}, &noticeBody{}, &operatorBody{}, &recipientBody{}, &eventBody{}, &onceAnswer{}}
+	return []any{&receipt.Destruction{}, &registerBody{}, &endingBody{}, &noticeBody{}, &operatorBody{}, &recipientBody{}, &eventBody{}, &onceAnswer{}}
 }
 
 // FuzzOwnBodies: what the ledger reads of its own entries has one encoding.

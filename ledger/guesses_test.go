@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
-	"testing"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -151,18 +150,4 @@ func (r *closureRun) guesses() (all [][]byte) {
 		all = append(all, []byte(m.id), []byte(r.refs.ref(m.slot, m.nonce).String()))
 	}
 	return all
-}
-
-func TestAnOpeningThatIsKeptConfirmsAGuessAndNoOtherDoes(t *testing.T) {
-	o := opening{1, 2, 3}
-	c := commitmentOf(o, []byte("kim"))
-	want := sha256.Sum256(append(slices.Clone(o[:]), "kim"...))
-	if string(c) != string(want[:]) {
-		t.Errorf("the commitment is %x", c)
-	}
-	for _, other := range []string{"kin", "kim ", ""} {
-		if string(commitmentOf(o, []byte(other))) == string(c) {
-			t.Errorf("%q has the same commitment", other)
-		}
-	}
 }

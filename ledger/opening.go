@@ -1,13 +1,13 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"time"
 
 	"consentledger/crypto/seal"
 	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
 )
 
 // A destruction's entry holds a commitment to whose keys died: SHA-256(opening | subject). The opening
@@ -25,13 +25,6 @@ func (opening) Format(s fmt.State, _ rune) { io.WriteString(s, "[opening]") }
 
 func (o opening) isZero() bool { return o == opening{} }
 
-// commitmentOf is what a destruction's entry holds of whose it is.
-func commitmentOf(o opening, subject []byte) []byte {
-	b := make([]byte, 0, len(o)+len(subject))
-	sum := sha256.Sum256(append(append(b, o[:]...), subject...))
-	return sum[:]
-}
-
 // commitTo gives a submission's destruction its commitment, and whoever is to have the certificate its
 // opening. The subject is the member's id where the call brought it, and else the ref: the ledger does
 // not know ids. kept says what lives on.
@@ -45,7 +38,8 @@ func (l *Ledger) commitTo(s *submission, ch change, memberKind string, kept func
 	if ch.of.IsZero() {
 		subject = []byte(ref.String())
 	}
-	s.destruction.commitment = commitmentOf(o, subject)
+	sum := receipt.Commitment(o, subject)
+	s.destruction.commitment = sum[:]
 	switch {
 	case memberKind == consent.OperatorKind: // nobody is given a certificate of theirs
 	case ch.unasked:

@@ -11,6 +11,7 @@ import (
 	"consentledger/crypto/seal"
 	"consentledger/ledger/chain"
 	"consentledger/ledger/consent"
+	"consentledger/ledger/receipt"
 	"consentledger/ledger/store"
 )
 
@@ -240,7 +241,7 @@ func (c *deepCheck) topics() error {
 			var err error
 			switch name {
 			case topicDestructions:
-				var d destructionBody
+				var d receipt.Destruction
 				if err = decodeBody(e.body, &d); err == nil {
 					c.report.Destroyed += d.Entries
 				}

@@ -106,39 +106,6 @@ func (l *Ledger) openWaiting(row, commitment []byte, now time.Time) (w waitingBo
 	return w, nil
 }
 
-// certified is what the ledger's own copy of an entry says of a destruction, and whose it was.
-type certified struct {
-	Destruction
-	commitment []byte
-	opening    opening
-	member     Ref // zero where the call knew an id
-	kept       []consent.Kept
-}
-
-// waitingCertificate reads what waits for a destruction.
-func (l *Ledger) waitingCertificate(index uint64) (c certified, err error) {
-	d, body, err := l.destructionAt(index)
-	if err != nil {
-		return c, l.damaged(err)
-	}
-	var row []byte
-	err = l.o.Store.View(func(r store.Reader) error {
-		b, err := r.Get(mapWaiting, indexKey(index))
-		if b != nil {
-			row = append([]byte(nil), b...)
-		}
-		return err
-	})
-	if err != nil {
-		return c, l.damaged(err)
-	}
-	w, err := l.openWaiting(row, body.Commitment, l.now())
-	if err != nil {
-		return c, l.damaged(err)
-	}
-	return certified{d, body.Commitment, opening(w.Opening), Ref(w.Member), keptRows(w.Kept)}, nil
-}
-
 // delivered is what ends a certificate's waiting: a notice to the member that names the destruction,
 // and has come to them.
 func delivered(n *consent.Notice) bool {
@@ -220,9 +187,9 @@ func (c *deepCheck) waits() error {
 			if r.index >= c.size {
 				continue
 			}
-			_, body, err := c.l.destructionAt(r.index)
+			d, err := c.l.destructionAt(r.index)
 			if err == nil {
-				_, err = c.l.openWaiting(r.value, body.Commitment, c.l.now())
+				_, err = c.l.openWaiting(r.value, d.body.Commitment, c.l.now())
 			}
 			switch {
 			case err == nil || errors.Is(err, ErrNoCertificate):

@@ -22,11 +22,11 @@ func isOf(commitment []byte, o opening, subject string) bool {
 
 func commitmentAt(t testing.TB, l *Ledger, index uint64) []byte {
 	t.Helper()
-	_, body, err := l.destructionAt(index)
+	d, err := l.destructionAt(index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return body.Commitment
+	return d.body.Commitment
 }
 
 func destructionOf(t testing.TB, a *Answer) uint64 {
@@ -78,7 +78,7 @@ func TestADestructionThatWasAskedForIsCommittedToItsMember(t *testing.T) {
 		}
 		seen[c.a.opening] = true
 		sameAnswer(t, c.name, c.a, c.again())
-		if _, err := l.waitingCertificate(destructionOf(t, c.a)); !errors.Is(err, ErrNoCertificate) {
+		if _, _, err := l.waitingAt(destructionOf(t, c.a)); !errors.Is(err, ErrNoCertificate) {
 			t.Errorf("%s: it waits, too: %v", c.name, err)
 		}
 	}
@@ -147,17 +147,17 @@ func TestADestructionThatNobodyAskedForWaitsForTheOfficer(t *testing.T) {
 		t.Helper()
 		out := map[Ref]certified{}
 		for index := range waitingRows(t, l) {
-			c, err := l.waitingCertificate(index)
+			c, ref, err := l.waitingAt(index)
 			if errors.Is(err, ErrNoCertificate) {
 				continue
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !isOf(c.commitment, c.opening, c.member.String()) || c.Index != index || c.Keys == 0 {
+			if !isOf(c.body.Commitment, c.opening, ref.String()) || c.Index != index || c.Keys == 0 {
 				t.Errorf("what waits at %d is not of its entry: %+v", index, c)
 			}
-			out[c.member] = c
+			out[ref] = c
 		}
 		return out
 	}
@@ -202,7 +202,7 @@ func TestADestructionThatNobodyAskedForWaitsForTheOfficer(t *testing.T) {
 		t.Error("a notice that has not come to the member ended the waiting")
 	}
 	notice(consent.NoticeDestructionDone, consent.NoticeDelivered, index)
-	if _, err := l.waitingCertificate(index); !errors.Is(err, ErrNoCertificate) {
+	if _, _, err := l.waitingAt(index); !errors.Is(err, ErrNoCertificate) {
 		t.Errorf("once it was delivered: %v", err)
 	}
 	if n := len(waitingRows(t, l)[index]); n != 4 {
@@ -220,7 +220,7 @@ func TestADestructionThatNobodyAskedForWaitsForTheOfficer(t *testing.T) {
 	}
 	old := waitingRows(t, l)
 	w.clock.Advance(3 * 24 * time.Hour)
-	if _, err := l.waitingCertificate(waiting[of["event"]].Index); !errors.Is(err, ErrNoCertificate) {
+	if _, _, err := l.waitingAt(waiting[of["event"]].Index); !errors.Is(err, ErrNoCertificate) {
 		t.Errorf("after 32 days, before the sweep: %v", err)
 	}
 	sweep(t, l)
@@ -280,15 +280,15 @@ func TestAWaitingRowIsWhatTheFormatSays(t *testing.T) {
 		if !ok {
 			t.Fatal("a row does not open")
 		}
-		c, err := l.waitingCertificate(index)
+		c, ref, err := l.waitingAt(index)
 		if err != nil {
 			t.Fatal(err)
 		}
 		member, _ := body[2].([]byte)
-		if o, _ := body[1].([]byte); !bytes.Equal(o, c.opening[:]) || !bytes.Equal(member, c.member[:]) || c.member != of["hold"] && c.member != of["event"] {
+		if o, _ := body[1].([]byte); !bytes.Equal(o, c.opening[:]) || !bytes.Equal(member, ref[:]) || ref != of["hold"] && ref != of["event"] {
 			t.Errorf("the row says %v", body)
 		}
-		if !bytes.Equal(row[4:20], c.commitment[:16]) {
+		if !bytes.Equal(row[4:20], c.body.Commitment[:16]) {
 			t.Error("the row is not tied to its entry")
 		}
 	}

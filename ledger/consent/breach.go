@@ -76,6 +76,9 @@ func (q *BreachQuery) leaked(f *Fold, m *MemberEntry) []string {
 		}
 	case KindAccess:
 		if q.Recipient == "" && q.in(m.RecordedAt) {
+			if strings.HasPrefix(e.What, LookCertificate) {
+				return nil // it names classes that are kept, and nothing in them
+			}
 			if class, apart := strings.CutPrefix(e.What, LookKept); apart {
 				return f.grantedItems(func(c ClassID) bool { return c.Name() == class || string(c) == class })
 			}
@@ -96,6 +99,10 @@ const LookKept = "kept:"
 // LookReceipt begins what was looked at where it was one entry, of which a
 // receipt was made; the entry's index follows.
 const LookReceipt = "receipt:"
+
+// LookCertificate begins what was looked at where it was whose a destruction is;
+// its index follows.
+const LookCertificate = "certificate:"
 
 // grantedItems returns the items of every yes that stands in some classes, for
 // each order or event by itself: a later yes to less about another order takes

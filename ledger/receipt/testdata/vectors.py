@@ -208,4 +208,5 @@ def main(out):
     (out / "vectors.json").write_text(json.dumps(vectors, indent=1, ensure_ascii=False) + "\n")
 
 
-main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else here))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else here))
