@@ -60,6 +60,7 @@ type line struct {
 	call     ledger.Call
 	waiting  pending
 	refused  *problem
+	keyed    bool // it came with an idempotency key
 }
 
 var blocks = sync.Pool{New: func() any {
@@ -315,7 +316,7 @@ func (b *batch) submitLine(l *line, raw []byte) {
 		return
 	}
 	who := b.x.caller
-	if key != nil {
+	if l.keyed = key != nil; l.keyed {
 		if who.Once, l.refused = b.x.once(lineOnce, *key, raw); l.refused != nil {
 			return
 		}
@@ -385,12 +386,13 @@ func (b *batch) collect() {
 					l.refused = waitProblem(err)
 				}
 			}
+			cert := b.certificateOf(l, a)
 			b.mu.Lock()
 			for len(b.unsent) > maxUnsent && !b.sendFailed.Load() {
 				b.more.Wait()
 			}
 			idle := len(b.unsent) == 0
-			b.unsent = b.appendLine(b.unsent, number, l, a)
+			b.unsent = b.appendLine(b.unsent, number, l, a, cert)
 			if idle {
 				b.more.Signal()
 			}
@@ -403,14 +405,24 @@ func (b *batch) collect() {
 	}
 	b.mu.Lock()
 	if b.last != nil {
-		b.unsent = b.appendLine(b.unsent, number+1, &line{refused: b.last}, nil)
+		b.unsent = b.appendLine(b.unsent, number+1, &line{refused: b.last}, nil, certificate{})
 	}
 	b.collected = true
 	b.more.Broadcast()
 	b.mu.Unlock()
 }
 
-func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer) []byte {
+// certificateOf does not wait for witnesses: those behind the line would wait, too.
+func (b *batch) certificateOf(l *line, a *ledger.Answer) (c certificate) {
+	if l.refused != nil || a == nil || !a.Certified() {
+		return c
+	}
+	now, cancel := context.WithCancel(b.ctx)
+	cancel()
+	return b.x.certificateOf(now, a, l.keyed)
+}
+
+func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer, cert certificate) []byte {
 	out = append(out, `{"line":`...)
 	out = strconv.AppendInt(out, int64(number), 10)
 	out = append(out, ',')
@@ -422,7 +434,7 @@ func (b *batch) appendLine(out []byte, number int, l *line, a *ledger.Answer) []
 		if a.Replayed {
 			out = append(out, `"idempotent_replayed":true,`...)
 		}
-		out = appendAnswer(out, l.call, a)
+		out = cert.appendTo(appendAnswer(out, l.call, a))
 	}
 	return append(out, '}', '\n')
 }

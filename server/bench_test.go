@@ -85,7 +85,7 @@ func BenchmarkBatchLine(b *testing.B) {
 		var out []byte
 		b.ReportAllocs()
 		for b.Loop() {
-			out = bt.appendLine(out[:0], 123456, &line{call: call}, a)
+			out = bt.appendLine(out[:0], 123456, &line{call: call}, a, certificate{})
 		}
 	})
 }

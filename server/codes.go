@@ -70,6 +70,7 @@ var codes = map[string]codeKind{
 
 	"unknown_member":  {http.StatusNotFound, "Unknown member", "알 수 없는 회원", 0, ""},
 	"ground_not_kept": {http.StatusNotFound, "Nothing is kept on that ground", "그 근거로 보관된 것이 없음", 0, "C3"},
+	"no_certificate":  {http.StatusNotFound, "No certificate waits", "기다리는 증명서가 없음", 0, "C8"},
 	"unknown_entry":   {http.StatusNotFound, "No such entry", "그런 기록이 없음", 0, ""},
 	"unknown_key":     {http.StatusNotFound, "No such API key", "그런 API 키가 없음", 0, ""},
 	"unknown_witness": {http.StatusNotFound, "No such witness", "그런 증인이 없음", 0, ""},

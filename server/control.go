@@ -101,7 +101,8 @@ func controlWithdrawal(x *exchange) *problem {
 		return x.registerProblem(err)
 	}
 	x.replayed(a.Replayed)
-	x.out = append(appendAnswer(append(x.out, '{'), w, a), '}', '\n')
+	x.out = x.appendCertificate(appendAnswer(append(x.out, '{'), w, a), a)
+	x.out = append(x.out, '}', '\n')
 	return x.answer(http.StatusCreated)
 }
 

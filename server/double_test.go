@@ -340,6 +340,22 @@ func (d *double) Destruction(index uint64) (ledger.Destruction, error) {
 	return ledger.Destruction{Index: 3, Keys: 1, Entries: 2, From: 4, To: 5, Final: true, Grade: "g"}, d.err
 }
 
+func (d *double) CertificateOf(context.Context, *ledger.Answer) ([]byte, error) {
+	return nil, ledger.ErrNoCertificate
+}
+
+func (d *double) WaitingCertificate(_ context.Context, who ledger.Caller, look ledger.Look, index uint64) (ledger.Ref, []byte, error) {
+	look.What = consent.LookCertificate
+	if index > 9 {
+		return ledger.Ref{}, nil, ledger.ErrNoCertificate
+	}
+	return ledger.Ref{1}, []byte("consentledger/certificate/v1\n"), d.look(who, look)
+}
+
+func (d *double) Awaiting(who ledger.Caller, from uint64, _ int) ([]ledger.Awaiting, uint64, error) {
+	return []ledger.Awaiting{{Destruction: ledger.Destruction{Index: from + 3, Keys: 1, Entries: 2}, Cause: "expiry", Until: time.Unix(1, 0)}}, from + 9, d.reach(who)
+}
+
 func (d *double) PublishedTile(dst []byte, level int, n uint64, width int) ([]byte, error) {
 	if level != 0 || n != 0 {
 		return nil, ledger.ErrUnknownTile

@@ -474,6 +474,8 @@ func problemOf(err error) *problem {
 		return newProblem("unknown_entry", "", "There is no entry of this index.")
 	case errors.Is(err, ledger.ErrUnknownDestruction):
 		return newProblem("unknown_entry", "", "There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.")
+	case errors.Is(err, ledger.ErrNoCertificate):
+		return newProblem("no_certificate", "", "No certificate waits for this destruction: it went out with the answer to the call that asked for it, was delivered, or its thirty days are over. GET /v1/destructions lists those that wait.")
 	case errors.Is(err, ledger.ErrUnknownKey):
 		return newProblem("unknown_key", "", "There is no API key of this id; GET /v1/keys lists them.")
 	case errors.Is(err, ledger.ErrUnknownWitness):

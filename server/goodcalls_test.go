@@ -167,6 +167,8 @@ func (s *shop) good(rt route) goodCall {
 		c.body = s.newWitness()
 	case "GET /v1/members/:ref/entries/:index/receipt":
 		c.path = fmt.Sprintf("/v1/members/%s/entries/%d/receipt", ref, s.entryOf(ref))
+	case "GET /v1/destructions/:index/certificate":
+		c.path = fmt.Sprintf("/v1/destructions/%d/certificate", s.unasked())
 	case "GET /v1/members/:ref/kept":
 		s.made(ledger.RoleWriter, "/v1/withdrawals", `{"member_id":"`+id+`","scope":"membership"}`)
 	case "POST /v1/events":
@@ -257,6 +259,26 @@ func TestEveryRecordedCallIsAGoodOne(t *testing.T) {
 			t.Errorf("%s: %d answers: %d %s", c.route, len(got), got[0].status, got[0].body)
 		}
 	}
+}
+
+// unasked is the index of a destruction that no call about its member asked for: what a hold had put
+// off is destroyed by its release. The member stays.
+func (s *shop) unasked() uint64 {
+	s.t.Helper()
+	id, ref := s.person()
+	hold := textOf(s.t, s.made(ledger.RoleDPO, "/v1/members/"+ref+"/holds", `{"classes":["shipping"],"ground":"a claim","until":"2030-01-02T03:04:05Z"}`), "hold")
+	s.made(ledger.RoleWriter, "/v1/events", `{"type":"delivered","member_id":"`+id+`","reference":"order of `+id+`","occurred_at":"2025-03-01T12:00:00Z"}`)
+	var released api.ReleaseAnswer
+	if status, b := s.call(ledger.RoleDPO, "DELETE", "/v1/members/"+ref+"/holds/"+hold, ""); status != 200 || json.Unmarshal(b, &released) != nil {
+		s.t.Fatalf("%d %s", status, b)
+	}
+	for _, e := range released.Entries {
+		if e.Class == "destructions" {
+			return e.Index
+		}
+	}
+	s.t.Fatalf("the release destroyed nothing: %+v", released)
+	return 0
 }
 
 // entryOf is the index of the newest entry of a person.

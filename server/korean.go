@@ -128,8 +128,9 @@ var inKorean = map[string]string{
 	"Send the index of the first entry.":                                                                                                "첫 기록의 번호를 보내십시오.",
 
 	// Of what is not there, and of the state.
-	"No living membership is on record. Of a member who has left, lookups say withdrawn and the officer reads what is kept; only a consent with `enrol: true` begins a membership.": "지금의 회원 자격이 기록에 없습니다. 떠난 회원은 조회에서 withdrawn으로 나오고, 보관된 것은 담당자가 읽습니다. `enrol: true`인 동의로만 회원 자격이 시작됩니다.",
-	"There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.":                                                            "이 번호의 파기가 없습니다. 철회에 대한 응답에서 destructions 분류의 기록 번호를 쓰십시오.",
+	"No living membership is on record. Of a member who has left, lookups say withdrawn and the officer reads what is kept; only a consent with `enrol: true` begins a membership.":                 "지금의 회원 자격이 기록에 없습니다. 떠난 회원은 조회에서 withdrawn으로 나오고, 보관된 것은 담당자가 읽습니다. `enrol: true`인 동의로만 회원 자격이 시작됩니다.",
+	"No certificate waits for this destruction: it went out with the answer to the call that asked for it, was delivered, or its thirty days are over. GET /v1/destructions lists those that wait.": "이 파기를 기다리는 증명서가 없습니다. 파기를 요청한 호출의 응답으로 나갔거나, 전달되었거나, 30일이 지났습니다. 기다리는 것은 GET /v1/destructions에 있습니다.",
+	"There is no destruction of this index. Take that of the entry of class destructions in the answer to a withdrawal.":                                                                            "이 번호의 파기가 없습니다. 철회에 대한 응답에서 destructions 분류의 기록 번호를 쓰십시오.",
 
 	"There is no entry of this index.":                              "이 번호의 기록이 없습니다.",
 	"There is no API key of this id; GET /v1/keys lists them.":      "이 식별자의 API 키가 없습니다. GET /v1/keys로 목록을 볼 수 있습니다.",

@@ -29,6 +29,7 @@ var looks = map[string]string{
 	"POST /v1/breaches/query":      "breach",
 
 	"GET /v1/members/:ref/entries/:index/receipt": "receipt:",
+	"GET /v1/destructions/:index/certificate":     "certificate:",
 }
 
 // showNothing are the routes that read and show nothing of any member, with why they may.
@@ -39,6 +40,7 @@ var showNothing = map[string]string{
 	"GET /v1/disclosures":         "of data that identifies nobody",
 	"GET /v1/entries/:index":      "sealed bytes",
 	"GET /v1/destructions/:index": "public: that keys died, and never whose",
+	"GET /v1/destructions":        "which certificates wait, and never for whom",
 	"GET /v1/policies":            "public",
 	"GET /v1/recipients":          "public",
 	"GET /v1/processing-register": "of the policies",

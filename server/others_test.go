@@ -88,6 +88,8 @@ var reaches = map[string]reach{
 	"GET /readyz":                        {none: ofNobody},
 
 	"GET /v1/members/:ref/entries/:index/receipt": {ref: true},
+	"GET /v1/destructions":                        {none: "it says which certificates wait, and never for whom"},
+	"GET /v1/destructions/:index/certificate":     {none: "whoever fetches one may fetch all: the officer is everybody's"},
 }
 
 func TestEveryRouteSaysWhomItReaches(t *testing.T) {

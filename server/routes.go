@@ -48,7 +48,9 @@ func (s *Server) routes() []route {
 		{method: "POST", label: "/v1/breaches/query", action: ledger.ActOffice, look: true, media: mediaJSON, long: true, handle: postBreachQuery},
 
 		{method: "GET", label: "/v1/entries/:index", action: ledger.ActLog, handle: getEntry},
+		{method: "GET", label: "/v1/destructions", action: ledger.ActOffice, query: []string{"cursor", "limit"}, handle: getAwaiting},
 		{method: "GET", label: "/v1/destructions/:index", ofLog: true, action: ledger.ActLog, handle: getDestruction},
+		{method: "GET", label: "/v1/destructions/:index/certificate", action: ledger.ActOffice, look: true, handle: getCertificate},
 		{method: "GET", label: "/v1/policies", ofLog: true, action: ledger.ActLog, handle: getPolicies},
 		{method: "POST", label: "/v1/policies", action: ledger.ActPolicies, writes: true, media: mediaYAML, handle: postPolicy},
 		{method: "GET", label: "/v1/recipients", ofLog: true, action: ledger.ActLog, handle: getRecipients},

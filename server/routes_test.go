@@ -48,6 +48,7 @@ var matrix = map[string]string{
 	"POST /v1/recipients":                "m",
 	"GET /v1/entries/:index":             "wrdam",
 	"GET /v1/destructions/:index":        "everybody",
+	"GET /v1/destructions":               "d",
 	"GET /v1/policies":                   "everybody",
 	"POST /v1/policies":                  "m",
 	"GET /v1/keys":                       "m",
@@ -73,6 +74,7 @@ var matrix = map[string]string{
 	"GET /readyz":                        "everybody",
 
 	"GET /v1/members/:ref/entries/:index/receipt": "rd",
+	"GET /v1/destructions/:index/certificate":     "d",
 }
 
 var letters = map[ledger.Role]string{ledger.RoleWriter: "w", ledger.RoleReader: "r", ledger.RoleDPO: "d", ledger.RoleAuditor: "a", ledger.RoleAdmin: "m"}
@@ -307,7 +309,7 @@ func TestMediaTypesAreTakenAsTheyAreMeant(t *testing.T) {
 func TestALookWithoutAReasonIsRefusedBeforeItHappens(t *testing.T) {
 	d := &double{}
 	h := newDouble(t, d).Handler()
-	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history", "/v1/members/:ref/export", "/v1/members/:ref/kept", "/v1/members/:ref/entries/:index/receipt", "/v1/due"} {
+	for _, path := range []string{"/v1/members/:ref", "/v1/members/:ref/history", "/v1/members/:ref/export", "/v1/members/:ref/kept", "/v1/members/:ref/entries/:index/receipt", "/v1/destructions/:index/certificate", "/v1/due"} {
 		for reason, code := range map[string]string{
 			"": "access_reason_missing", "   ": "access_reason_missing", "a\x01b": "access_reason_invalid", "a\xff": "access_reason_invalid",
 			strings.Repeat("x", 1001): "access_reason_invalid", "a\u0085b": "access_reason_invalid",

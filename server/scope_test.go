@@ -64,6 +64,8 @@ var scopes = map[string]scopeReach{
 	"DELETE /v1/sessions":                toAll,
 
 	"GET /v1/members/:ref/entries/:index/receipt": toNone,
+	"GET /v1/destructions":                        toNone,
+	"GET /v1/destructions/:index/certificate":     toNone,
 }
 
 // scopedKey makes a key of a role for one policy.

@@ -102,7 +102,8 @@ func (x *exchange) submit(call ledger.Call) *problem {
 		return x.waitProblem(err)
 	}
 	x.replayed(a.Replayed)
-	x.out = append(appendAnswer(append(x.out, '{'), call, a), '}', '\n')
+	x.out = x.appendCertificate(appendAnswer(append(x.out, '{'), call, a), a)
+	x.out = append(x.out, '}', '\n')
 	return x.answer(http.StatusCreated)
 }
 

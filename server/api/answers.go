@@ -27,6 +27,9 @@ type WithdrawalAnswer struct {
 	Kept       []Kept    `json:"kept"`
 	Notify     []Holder  `json:"notify"`
 	RecordedAt time.Time `json:"recorded_at"`
+
+	Certificate      string `json:"certificate,omitempty"`       // of destruction: a signed note; ledger/FORMAT.md
+	CertificateLater bool   `json:"certificate_later,omitempty"` // too few witnesses have signed: send the call again
 }
 
 // Destroyed counts what a destruction made irrecoverable.
@@ -61,6 +64,9 @@ type OutcomeAnswer struct {
 	Entries    []Entry   `json:"entries"`
 	Notify     []Told    `json:"notify"`
 	RecordedAt time.Time `json:"recorded_at"`
+
+	Certificate      string `json:"certificate,omitempty"`       // of destruction: a signed note; ledger/FORMAT.md
+	CertificateLater bool   `json:"certificate_later,omitempty"` // too few witnesses have signed: send the call again
 }
 
 // Told is a recipient who got an item that was wrong, and when.
@@ -83,6 +89,9 @@ type EventAnswer struct {
 	Destroyed  Destroyed `json:"destroyed"`
 	Kept       []Kept    `json:"kept"` // what a hold keeps
 	RecordedAt time.Time `json:"recorded_at"`
+
+	Certificate      string `json:"certificate,omitempty"`       // of destruction: a signed note; ledger/FORMAT.md
+	CertificateLater bool   `json:"certificate_later,omitempty"` // too few witnesses have signed: send the call again
 }
 
 // Recorded answers what has nothing else to say: the events of everybody (with
@@ -106,6 +115,9 @@ type NoticeAnswer struct {
 	Notice     string    `json:"notice"` // ntc_…
 	Entries    []Entry   `json:"entries"`
 	RecordedAt time.Time `json:"recorded_at"`
+
+	Certificate      string `json:"certificate,omitempty"`       // of destruction: a signed note; ledger/FORMAT.md
+	CertificateLater bool   `json:"certificate_later,omitempty"` // too few witnesses have signed: send the call again
 }
 
 // HoldAnswer answers POST /v1/members/{ref}/holds with 201.
@@ -202,6 +214,29 @@ type Destruction struct {
 	Entries     uint64      `json:"entries"` // that nobody can read any more
 	Generations Generations `json:"generations"`
 	Grade       string      `json:"grade"` // how surely the root key's keeper forgets
+}
+
+// Awaiting answers GET /v1/destructions, the oldest first.
+type Awaiting struct {
+	Destructions []AwaitingDestruction `json:"destructions"`
+	Next         string                `json:"next,omitempty"` // the cursor of the next page; absent on the last
+}
+
+// AwaitingDestruction is a destruction whose certificate waits for the officer.
+type AwaitingDestruction struct {
+	Index      uint64    `json:"index"`
+	LeafHash   string    `json:"leaf_hash"`
+	RecordedAt time.Time `json:"recorded_at"`
+	Cause      string    `json:"cause"`
+	Keys       uint64    `json:"keys"`
+	Entries    uint64    `json:"entries"`
+	Until      time.Time `json:"until"` // the first instant at which the certificate can no longer be had
+}
+
+// WaitingCertificate answers GET /v1/destructions/{index}/certificate.
+type WaitingCertificate struct {
+	Member      string `json:"member"`      // mbr_…: whom it is to be sent to
+	Certificate string `json:"certificate"` // a signed note; ledger/FORMAT.md
 }
 
 // Generations are those of the root key, before and after a destruction.

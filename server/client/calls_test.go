@@ -202,6 +202,16 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 	if err != nil || released.Destroyed.Keys == 0 {
 		t.Errorf("a release: %+v %v", released, err)
 	}
+	if !strings.HasPrefix(left.Certificate, "consentledger/certificate/v1\n") || left.CertificateLater {
+		t.Errorf("the withdrawal's certificate: %q", left.Certificate)
+	}
+	waiting, err := d.AwaitingCertificates(ctx, client.Page{})
+	if err != nil || len(waiting.Destructions) == 0 || waiting.Next != "" {
+		t.Fatalf("the certificates that wait: %+v %v", waiting, err)
+	}
+	if c, err := d.WaitingCertificate(ctx, waiting.Destructions[0].Index, "the notice"); err != nil || c.Member != ref || !strings.HasPrefix(c.Certificate, "consentledger/certificate/v1\n") {
+		t.Errorf("a certificate that waits: %+v %v", c, err)
+	}
 	n := 0
 	for answer, err := range w.Batch(ctx, slices.Values([]client.Line{{Call: enrolment("lee")}})) {
 		if err != nil || answer.Status != 201 {

@@ -471,6 +471,27 @@ type Affected struct {
 	Member  string   `json:"member"`
 }
 
+// Awaiting Awaiting answers GET /v1/destructions, the oldest first.
+type Awaiting struct {
+	Destructions []AwaitingDestruction `json:"destructions"`
+
+	// Next the cursor of the next page; absent on the last
+	Next string `json:"next,omitempty,omitzero"`
+}
+
+// AwaitingDestruction AwaitingDestruction is a destruction whose certificate waits for the officer.
+type AwaitingDestruction struct {
+	Cause      string    `json:"cause"`
+	Entries    int64     `json:"entries"`
+	Index      int64     `json:"index"`
+	Keys       int64     `json:"keys"`
+	LeafHash   string    `json:"leaf_hash"`
+	RecordedAt time.Time `json:"recorded_at"`
+
+	// Until the first instant at which the certificate can no longer be had
+	Until time.Time `json:"until"`
+}
+
 // BreachQuery BreachQuery is the body of POST /v1/breaches/query: what leaked.
 type BreachQuery struct {
 	From  time.Time `json:"from"`
@@ -753,6 +774,12 @@ type EntryProof struct {
 
 // EventAnswer EventAnswer answers POST /v1/events of one member with 201.
 type EventAnswer struct {
+	// Certificate of destruction: a signed note; ledger/FORMAT.md
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// CertificateLater too few witnesses have signed: send the call again
+	CertificateLater bool `json:"certificate_later,omitempty,omitzero"`
+
 	// Destroyed Destroyed counts what a destruction made irrecoverable.
 	Destroyed Destroyed `json:"destroyed"`
 	Entries   []Entry   `json:"entries"`
@@ -1405,7 +1432,12 @@ type Notice struct {
 
 // NoticeAnswer NoticeAnswer answers POST /v1/notices with 201.
 type NoticeAnswer struct {
-	Entries []Entry `json:"entries"`
+	// Certificate of destruction: a signed note; ledger/FORMAT.md
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// CertificateLater too few witnesses have signed: send the call again
+	CertificateLater bool    `json:"certificate_later,omitempty,omitzero"`
+	Entries          []Entry `json:"entries"`
 
 	// Notice ntc_…
 	Notice     string    `json:"notice"`
@@ -1435,9 +1467,14 @@ type Operators struct {
 
 // OutcomeAnswer OutcomeAnswer answers POST /v1/corrections/{id}/outcome with 201.
 type OutcomeAnswer struct {
-	Entries    []Entry   `json:"entries"`
-	Notify     []Told    `json:"notify"`
-	RecordedAt time.Time `json:"recorded_at"`
+	// Certificate of destruction: a signed note; ledger/FORMAT.md
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// CertificateLater too few witnesses have signed: send the call again
+	CertificateLater bool      `json:"certificate_later,omitempty,omitzero"`
+	Entries          []Entry   `json:"entries"`
+	Notify           []Told    `json:"notify"`
+	RecordedAt       time.Time `json:"recorded_at"`
 }
 
 // Policies Policies answers GET /v1/policies.
@@ -1808,6 +1845,15 @@ type Told struct {
 	Recipient   string    `json:"recipient"`
 }
 
+// WaitingCertificate WaitingCertificate answers GET /v1/destructions/{index}/certificate.
+type WaitingCertificate struct {
+	// Certificate a signed note; ledger/FORMAT.md
+	Certificate string `json:"certificate"`
+
+	// Member mbr_…: whom it is to be sent to
+	Member string `json:"member"`
+}
+
 // Withdrawal Withdrawal is the body of POST /v1/withdrawals: purposes, or the scope membership.
 type Withdrawal struct {
 	Items      []string        `json:"items,omitempty,omitzero"`
@@ -1823,6 +1869,12 @@ type WithdrawalScope string
 
 // WithdrawalAnswer WithdrawalAnswer answers POST /v1/withdrawals with 201.
 type WithdrawalAnswer struct {
+	// Certificate of destruction: a signed note; ledger/FORMAT.md
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// CertificateLater too few witnesses have signed: send the call again
+	CertificateLater bool `json:"certificate_later,omitempty,omitzero"`
+
 	// Destroyed Destroyed counts what a destruction made irrecoverable.
 	Destroyed  Destroyed `json:"destroyed"`
 	Entries    []Entry   `json:"entries"`

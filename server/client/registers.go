@@ -80,6 +80,17 @@ func (c *Client) Destruction(ctx context.Context, index int64, options ...Option
 	return ask[Destruction](ctx, c, getting(fmt.Sprintf("/v1/destructions/%d", index)), options)
 }
 
+// AwaitingCertificates are the destructions that nobody asked for and whose certificates wait for the officer, the
+// oldest first.
+func (c *Client) AwaitingCertificates(ctx context.Context, page Page, options ...Option) (*Awaiting, error) {
+	return ask[Awaiting](ctx, c, page.of(getting("/v1/destructions")), options)
+}
+
+// WaitingCertificate is one of those, to be sent to the member whose ref it names, with the notice.
+func (c *Client) WaitingCertificate(ctx context.Context, index int64, reason string, options ...Option) (*WaitingCertificate, error) {
+	return ask[WaitingCertificate](ctx, c, getting(fmt.Sprintf("/v1/destructions/%d/certificate", index)).because(reason), options)
+}
+
 // Checkpoint is the newest signed tree head, a signed note. Keep some: a rewritten history shows against them.
 func (c *Client) Checkpoint(ctx context.Context, options ...Option) (string, error) {
 	k := getting("/checkpoint")

@@ -44,6 +44,9 @@ type LineAnswer struct {
 	RecordedAt time.Time `json:"recorded_at"`
 	Replayed   bool      `json:"idempotent_replayed"`
 
+	Certificate      string `json:"certificate"`       // of destruction
+	CertificateLater bool   `json:"certificate_later"` // it can be had by sending the line again under its key
+
 	Problem *Problem `json:"-"`
 }
 
