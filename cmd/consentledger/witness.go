@@ -181,6 +181,7 @@ func serveWitness(ctx context.Context, ln net.Listener, h http.Handler, tlsConfi
 		TLSConfig:         tlsConfig,
 		ErrorLog:          log.New(quietLog{}, "", 0),
 	}
+	ln = atMost{ln, make(chan struct{}, witnessConnections)}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		var err error
