@@ -66,12 +66,8 @@ func (l *Ledger) makeReceipt(ref Ref, of disclosed, checkpoint []byte) (*receipt
 	if e.Proof, err = l.prove(of.Index, checkpoint); err != nil {
 		return nil, nil, l.damaged(err)
 	}
-	facts := receipt.Facts{Member: ref.String(), Class: of.Class, IssuedAt: of.at, Event: of.Event}
-	facts.Record, err = l.register.Load().Record(l.id.Origin, ref.String(), of.memberEntry())
-	if err != nil {
-		return nil, nil, err
-	}
-	return receipt.Make(e, facts, l.signer)
+	record := l.register.Load().Record(l.id.Origin, ref.String(), of.memberEntry())
+	return receipt.Make(e, receipt.Facts{Member: ref.String(), Class: of.Class, IssuedAt: of.at, Event: of.Event, Record: record}, l.signer)
 }
 
 // disclosed is an entry with what opens it and nothing else.
@@ -118,11 +114,11 @@ func (l *Ledger) disclose(m *member, index uint64) (d disclosed, err error) {
 // prove makes the proof of an entry under a checkpoint that this ledger has signed.
 func (l *Ledger) prove(index uint64, checkpoint []byte) (chain.Proof, error) {
 	p := chain.Proof{Index: index, Checkpoint: checkpoint}
-	c, err := chain.OpenCheckpoint(checkpoint, note.VerifierList(l.verifier), l.id.Origin)
+	size, reader, err := l.proving.under(checkpoint, l)
 	if err != nil {
 		return p, fmt.Errorf("prove entry %d: %w", index, err)
 	}
-	hashes, err := tlog.ProveRecord(int64(c.Size), int64(index), l.proving.reader(c.Size, l.tile))
+	hashes, err := tlog.ProveRecord(int64(size), int64(index), reader)
 	if err != nil {
 		return p, fmt.Errorf("prove entry %d: %w", index, err)
 	}
@@ -132,29 +128,40 @@ func (l *Ledger) prove(index uint64, checkpoint []byte) (chain.Proof, error) {
 	return p, nil
 }
 
-// proving keeps a reader for each of the newest heads: its right edges cost up to 255 entries and, for
-// each level above, as many tiles to hash.
+// proving keeps for each of the newest heads what proofs under it are made from: its right edges cost up
+// to 255 entries and, for each level above, as many tiles to hash, and its signature is looked at once.
 type proving struct {
-	mu      sync.Mutex
-	readers [4]sizedReader
-	next    int
+	mu    sync.Mutex
+	heads [4]provingHead
+	next  int
 }
 
-type sizedReader struct {
+type provingHead struct {
+	note   string
 	size   uint64
 	reader tlog.HashReader
 }
 
-func (p *proving) reader(size uint64, tile func(level int, n uint64, width int) ([]byte, error)) tlog.HashReader {
+// under returns the size of a checkpoint that l has signed, and a reader of its tree.
+func (p *proving) under(checkpoint []byte, l *Ledger) (uint64, tlog.HashReader, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range p.readers {
-		if r.reader != nil && r.size == size {
-			return r.reader
+	for _, h := range p.heads {
+		if h.note == string(checkpoint) {
+			return h.size, h.reader, nil
 		}
 	}
-	r := sizedReader{size, chain.TileReader(size, tile)}
-	p.readers[p.next] = r
-	p.next = (p.next + 1) % len(p.readers)
-	return r.reader
+	c, err := chain.OpenCheckpoint(checkpoint, note.VerifierList(l.verifier), l.id.Origin)
+	if err != nil {
+		return 0, nil, err
+	}
+	h := provingHead{string(checkpoint), c.Size, chain.TileReader(c.Size, l.tile)}
+	for _, other := range p.heads {
+		if other.size == h.size && other.reader != nil {
+			h.reader = other.reader // the same head with another cosignature
+		}
+	}
+	p.heads[p.next] = h
+	p.next = (p.next + 1) % len(p.heads)
+	return h.size, h.reader, nil
 }

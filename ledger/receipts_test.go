@@ -133,9 +133,20 @@ func TestTheGroundOfAHoldIsInNoReceiptButTheOfficers(t *testing.T) {
 func BenchmarkReceiptBeyondItsLook(b *testing.B) {
 	w := newWorld(b)
 	l := w.create(b)
-	first := mustDo(b, l, enrolment(b, "m@shop.example", w))
+	// A text as long as a real one: it stands in the receipt.
+	w.clock.Advance(24 * time.Hour)
+	longer := strings.NewReplacer(`version: "2025-01-01"`, `version: "2025-04-02"`, `announced: "2024-12-01"`, `announced: "2025-03-02"`, "what members see", strings.Repeat("what members see ", 700)).Replace(testPolicy)
+	if _, _, err := l.AddPolicy(b.Context(), admin, []byte(longer)); err != nil {
+		b.Fatal(err)
+	}
+	w.clock.Advance(32 * 24 * time.Hour)
+	c := enrolment(b, "m@shop.example", w)
+	c.PolicyVersion = "2025-04-02"
+	first := mustDo(b, l, c)
 	for i := range 300 {
-		mustDo(b, l, enrolment(b, memberName(i), w))
+		e := enrolment(b, memberName(i), w)
+		e.PolicyVersion = "2025-04-02"
+		mustDo(b, l, e)
 	}
 	checkpoint, err := l.CosignedCheckpoint(b.Context(), l.Size())
 	if err != nil {

@@ -21,6 +21,7 @@ type check struct {
 var checks = []check{
 	{"speed", "every figure of bench/README.md, in one run, against its target", speed},
 	{"decisions", "what a decision costs, with the member in memory and without, beside few members and many, and over HTTP", decisions},
+	{"receipts", "what a receipt costs beyond the look that it records, beside 100,000 members", receipts},
 	{"verifyurl", "a log checked over loopback beside the same log in a file: 100,000 entries, in turn", verifyURL},
 	{"tilespeed", "how fast tiles, bundles of entries and checkpoints are served, beside a handler that only writes as many bytes", tileSpeed},
 	{"closure", "2,400 members, 240 destructions, a crash in every step: no byte ever written leads to a destroyed key", tests("consentledger/ledger", "^(TestNothingEverWrittenLeadsToADestroyedKey|TestAPageKeyKeptOnARewriteWouldBeFound|TestLosing.*)$", time.Hour)},

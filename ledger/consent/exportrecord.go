@@ -3,17 +3,17 @@ package consent
 import "encoding/hex"
 
 // Record returns one entry as a consent receipt by ISO/IEC TS 27560 of that
-// entry alone, in JSON-LD as JSONLD writes it, as things stood when it was
+// entry alone, ready for JSON: JSON-LD as JSONLD writes it, as things stood when it was
 // recorded: what came later, such as a withdrawal, has entries of its own. It
 // is nil for an entry that is neither a decision, nor a withdrawal of purposes
 // that a policy has, nor a disclosure.
-func (r *Register) Record(origin, member string, m MemberEntry) ([]byte, error) {
+func (r *Register) Record(origin, member string, m MemberEntry) any {
 	x := r.NewExport(origin, member, []MemberEntry{m}, nil, m.RecordedAt)
 	g, doc := x.graph()
 	if len(g.list)+len(g.transfers) == 0 {
-		return nil, nil
+		return nil
 	}
-	return doc.encode()
+	return doc
 }
 
 // NewExportKey is a key of a class with what its entries are found by.

@@ -84,6 +84,7 @@ func open(line string, file []byte, v note.Verifier, into any) error {
 	}
 	dec := json.NewDecoder(strings.NewReader(text[len(line)+1:]))
 	dec.DisallowUnknownFields()
+	dec.UseNumber() // what has no type of its own is written again as it came
 	if err := dec.Decode(into); err != nil {
 		return fmt.Errorf("%w: its JSON cannot be read: %w", ErrFile, err)
 	}

@@ -25,7 +25,7 @@ type Receipt struct {
 	Event    consent.EventView `json:"event"`
 	// Record is the entry as a consent receipt by ISO/IEC TS 27560, in JSON-LD;
 	// absent where it is neither a decision nor a disclosure.
-	Record json.RawMessage `json:"record,omitempty"`
+	Record any `json:"record,omitempty"`
 	Disclosure
 }
 
@@ -35,7 +35,7 @@ type Facts struct {
 	Class    string
 	IssuedAt time.Time
 	Event    consent.Event
-	Record   []byte // JSON
+	Record   any // for encoding/json; nil: none
 }
 
 // Format prints no field.

@@ -122,6 +122,7 @@ function verify (file, vkey, witnesses) {
   need(note.text === first + again + '\n', 'file', 'JSON that is not written in the one way')
   const fields = ['origin', 'index', 'leaf_hash', 'recorded_at', 'member', 'class', 'issued_at', 'event', ...('record' in r ? ['record'] : []), 'entry', 'prk', 'proof']
   need(same(Object.keys(r), fields), 'file', 'other fields than those of a receipt')
+  need(JSON.stringify(sorted(r.record)) === JSON.stringify(r.record), 'file', 'a record that is not written in the one way')
   need(r.origin === log.name, 'other_ledger', 'of another ledger')
 
   const entry = base64(r.entry, 'file'), prk = base64(r.prk, 'file'), body = entry.length - 149

@@ -174,6 +174,7 @@ def main(out):
     put("bad-first-line", "file", signed(written(receipt(0, entries, prks), line="consentledger/certificate/v1")))
     put("bad-checkpoint-as-receipt", "file", checkpoint(4, root, cosign=False))
     put("bad-indent", "file", signed(written(receipt(0, entries, prks), indent=1)))
+    put("bad-record-order", "file", signed(good(0, record={"n": 1, "@id": "urn:x"})))
     put("bad-unknown-field", "file", signed(good(0, remark="x")))
     put("bad-trailing", "file", signed(good(0) + "{}\n"))
     put("bad-base64", "file", signed(good(0, prk=chain.b64(prks[0])[:-2] + "R=")))
