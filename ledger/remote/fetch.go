@@ -32,6 +32,8 @@ const (
 	requestTimeout = 2 * time.Minute
 	headerTimeout  = 30 * time.Second
 	maxHeader      = 64 << 10
+	// No more memory than this is taken for an answer before it is there.
+	maxPromised = 1 << 20
 )
 
 func newClient(connections int) *http.Client {
@@ -131,7 +133,7 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
 		return nil, -1, errors.New("it answered with a web page: this is not a log, or something stands between")
 	}
-	b, err := appendAll(buf[:0], io.LimitReader(resp.Body, int64(limit)+1), min(resp.ContentLength, int64(limit)+1))
+	b, err := appendAll(buf[:0], io.LimitReader(resp.Body, int64(limit)+1), min(resp.ContentLength, int64(limit)+1, maxPromised))
 	if err != nil {
 		return nil, 0, fmt.Errorf("its answer broke off: %w", err)
 	}

@@ -361,36 +361,3 @@ func TestTheKeyOfAPrivateLogGoesToThatLogOnly(t *testing.T) {
 		}
 	}
 }
-
-// FuzzRemote puts any bytes in the place of one answer. Whatever they are, the
-// check ends, and finds nothing only if they are the right ones.
-func FuzzRemote(f *testing.F) {
-	l := newLog(f, 300)
-	log := tilestest.Handler(l)
-	paths := []string{"/checkpoint", "/tile/entries/000", "/tile/entries/001.p/44", "/tile/0/000", "/tile/0/001.p/44", "/tile/1/000.p/1"}
-	right := map[string][]byte{}
-	for i, p := range paths {
-		rec := httptest.NewRecorder()
-		log.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, p, nil))
-		right[p] = bytes.Clone(rec.Body.Bytes())
-		f.Add(uint8(i), right[p])
-		f.Add(uint8(i), right[p][:len(right[p])/2])
-		f.Add(uint8(i), []byte{0, 0})
-		f.Add(uint8(i), []byte{})
-	}
-	v := verifier(f)
-	f.Fuzz(func(t *testing.T, at uint8, answer []byte) {
-		path := paths[int(at)%len(paths)]
-		found, err := check(t, serve(t, changed(log, path, func([]byte) []byte { return answer })))
-		same := bytes.Equal(answer, right[path])
-		if path == "/checkpoint" && !same {
-			// Cosignatures of others may stand beside the log's.
-			if c, err := chain.OpenCheckpoint(answer, note.VerifierList(v), origin); err == nil {
-				same = c.Size == 300
-			}
-		}
-		if intact := err == nil && len(found) == 0; intact != same {
-			t.Errorf("%s: right %v, found %v, %v", path, same, found, err)
-		}
-	})
-}
