@@ -2,6 +2,8 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +38,14 @@ const (
 	maxPromised = 1 << 20
 )
 
-func newClient(connections int) *http.Client {
+// rootCAs is what TLS certificates are checked with; nil: the system's.
+var rootCAs *x509.CertPool
+
+// newClient makes a client for one log. The context ends all that it does.
+func newClient(ctx context.Context, base string, connections int) *http.Client {
+	if goesDirect(base) {
+		return &http.Client{Transport: newDirect(ctx), CheckRedirect: sameHost}
+	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = connections
 	t.MaxConnsPerHost = connections
@@ -102,7 +111,8 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {
-		if errors.Is(err, errRefused) {
+		var certificate *tls.CertificateVerificationError
+		if errors.Is(err, errRefused) || errors.As(err, &certificate) {
 			wait = -1
 		}
 		var u *url.Error // its text repeats the URL
@@ -118,7 +128,7 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 	switch s := resp.StatusCode; {
 	case s == http.StatusNotFound:
 		return nil, 0, errAbsent
-	case s == http.StatusTooManyRequests || s >= 500:
+	case s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s >= 500:
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
 			wait = time.Duration(min(n, int(longestPause/time.Second))) * time.Second
 		}

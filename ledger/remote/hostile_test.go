@@ -89,8 +89,7 @@ func (c *counted) Close() error {
 
 // open is Open without a network.
 func (h *hostile) open(ctx context.Context) (*Log, error) {
-	client := newClient(2)
-	client.Transport = h
+	client := &http.Client{Transport: h, CheckRedirect: sameHost}
 	l := &Log{ctx: ctx, client: client, base: "http://log.example/", pause: time.Microsecond}
 	return l, l.fetchCheckpoint()
 }

@@ -77,7 +77,7 @@ func Open(ctx context.Context, rawURL string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{ctx: ctx, client: newClient(o.Connections), base: base, pause: firstPause}
+	l := &Log{ctx: ctx, client: newClient(ctx, base, o.Connections), base: base, pause: firstPause}
 	if o.Token != "" {
 		if !mayCarryToken(base) {
 			return nil, errors.New("it begins with http://, so the key would be read by whoever stands between: give the log's https:// URL, or no key")

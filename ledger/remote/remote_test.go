@@ -214,7 +214,7 @@ func TestWhatPassesIsTriedAgainAndWhatStaysIsNoFinding(t *testing.T) {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 	}
 	for name, fault := range map[string]http.HandlerFunc{
-		"500": status(500), "503": status(503), "429": status(429),
+		"500": status(500), "503": status(503), "429": status(429), "408": status(408),
 		"broken off": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("half"))
