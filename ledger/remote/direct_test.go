@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"consentledger/ledger/chain"
 	"consentledger/ledger/remote/tilestest"
 )
 
@@ -57,8 +59,8 @@ func answerWith(w io.Writer, body string) {
 	fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-func directLog(ctx context.Context, url string) *Log {
-	return &Log{ctx: ctx, client: newClient(ctx, url, 4), base: url, pause: time.Millisecond}
+func directLog(ctx context.Context, base string) *Log {
+	return &Log{ctx: ctx, client: newClient(ctx, base, 4), base: base, pause: time.Millisecond}
 }
 
 func TestAWholeLogIsReadOverAsManyConnectionsAsThereAreGoroutines(t *testing.T) {
@@ -207,6 +209,32 @@ func TestAnAnswerThatDoesNotComeIsWaitedForSoLongAndNoLonger(t *testing.T) {
 		if b, err := directLog(ctx, url).get(ctx, "a", 10, nil); !errors.Is(err, context.Canceled) || time.Since(begin) > 10*time.Second {
 			t.Errorf("%s, cancelled: %q, %v after %v", name, b, err, time.Since(begin))
 		}
+	}
+}
+
+func TestALogBehindAProxyIsRead(t *testing.T) {
+	var asked atomic.Int32
+	h := tilestest.Handler(newLog(t, 600))
+	proxy, err := url.Parse(serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Host != "log.example" {
+			t.Errorf("the proxy is asked for %s", r.URL)
+		}
+		asked.Add(1)
+		h.ServeHTTP(w, r)
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := newTransport(4)
+	transport.Proxy = http.ProxyURL(proxy)
+	l := &Log{ctx: t.Context(), client: &http.Client{Transport: transport, CheckRedirect: sameHost}, base: "http://log.example/", pause: time.Millisecond}
+	defer l.Close()
+	if err := l.fetchCheckpoint(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := chain.Verify(t.Context(), l, chain.VerifyOptions{Verifier: verifier(t), Jobs: 4})
+	if err != nil || !r.Intact || asked.Load() < 6 {
+		t.Errorf("%+v, %v after %d requests", r.Findings, err, asked.Load())
 	}
 }
 

@@ -46,13 +46,17 @@ func newClient(ctx context.Context, base string, connections int) *http.Client {
 	if goesDirect(base) {
 		return &http.Client{Transport: newDirect(ctx), CheckRedirect: sameHost}
 	}
+	return &http.Client{Transport: newTransport(connections), Timeout: requestTimeout, CheckRedirect: sameHost}
+}
+
+func newTransport(connections int) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = connections
 	t.MaxConnsPerHost = connections
 	t.DisableCompression = true // what is served is what is compared, and a bomb stays small
 	t.ResponseHeaderTimeout = headerTimeout
 	t.MaxResponseHeaderBytes = maxHeader
-	return &http.Client{Transport: t, Timeout: requestTimeout, CheckRedirect: sameHost}
+	return t
 }
 
 // sameHost keeps a log from sending its reader to other machines.
