@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -147,21 +148,22 @@ func (l *Log) once(ctx context.Context, path string, limit int, buf []byte) (_ [
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
 		return nil, -1, errors.New("it answered with a web page: this is not a log, or something stands between")
 	}
-	b, err := appendAll(buf[:0], io.LimitReader(resp.Body, int64(limit)+1), min(resp.ContentLength, int64(limit)+1, maxPromised))
+	b, err := appendAll(buf[:0], resp.Body, limit+1, int(min(resp.ContentLength, maxPromised)))
 	if err != nil {
 		return nil, 0, fmt.Errorf("its answer broke off: %w", err)
 	}
 	return b, 0, nil
 }
 
-// appendAll reads all of r, for which expected is a guess.
-func appendAll(b []byte, r io.Reader, expected int64) ([]byte, error) {
-	if need := int(expected) + 1; need > cap(b) { // one more, so that the end is read without growing
+// appendAll reads r, most bytes of it, for whose length expected is a guess.
+func appendAll(b []byte, r io.Reader, most, expected int) ([]byte, error) {
+	r = io.LimitReader(r, int64(most))
+	if need := min(expected, most) + 1; need > cap(b) { // one more, so that the end is read without growing
 		b = make([]byte, 0, need)
 	}
 	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+		if len(b) == cap(b) { // twice as much, so that what is long is seldom copied
+			b = slices.Grow(b, min(max(len(b), 512), most+1-len(b)))
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
