@@ -47,7 +47,9 @@ func rowCommands() map[string]scriptCommand {
 		"grant":     cmdGrant,
 		"take-back": cmdTakeBack,
 		"leave":     cmdLeave,
-		"disclose":  cmdDisclose,
+
+		"certificate": cmdCertificate,
+		"disclose":    cmdDisclose,
 	})
 	return cmds
 }

@@ -18,27 +18,28 @@ import (
 
 type verifyCmd struct {
 	place
-	File       string        `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
-	URL        string        `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
-	State      string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified; the next time check that the log continues it, and read only what is new. Made if it is not there; changed only when all is well."`
-	Full       bool          `help:"With --state: read all of the log again, not only what is new."`
-	Key        string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
-	TokenFile  string        `placeholder:"FILE" help:"With --url: a file with an API key of any role in its first line, for a log that is not public; - is stdin. The key goes to that host only, over TLS or on this machine."`
-	Checkpoint []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
-	Receipt    []string      `sep:"none" placeholder:"FILE" help:"A receipt; can be given again. Needs --key and nothing else: no ledger, no connection. With --dir, --file or --url the log is checked, too, and that it has what the receipt shows."`
-	Export     string        `placeholder:"FILE" help:"A member's export that was asked for with complete=true: checks that it has all entries of the member that are in the log. With --dir, --file or --url."`
-	Witness    []string      `sep:"none" placeholder:"VKEY" help:"With --receipt: the key of a witness that must have signed; can be given again."`
-	Member     string        `placeholder:"-" help:"With --receipt: - to read a member's ref, mbr_…, from stdin, whose receipt it must be."`
-	Jobs       int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
-	Deep       bool          `help:"With the root key: also open every entry that can still be opened, and account for all others."`
-	Structure  bool          `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
-	Watch      bool          `help:"With --state: follow the log until SIGTERM, and end with exit code 1 and a JSON line at an alarm. VERIFY.md has them all."`
-	Every      time.Duration `placeholder:"10s" default:"10s" help:"With --watch: how often to look (default ${default})."`
-	Silence    time.Duration `placeholder:"1h" default:"1h" help:"With --watch: how long the log may be without a good answer; longer than a whole check takes (default ${default})."`
-	looked     bool
-	dirGiven   bool
-	token      string
-	JSON       bool `name:"json" help:"Print one JSON object."`
+	File        string        `placeholder:"ledger.db" help:"Check this database alone, without its directory."`
+	URL         string        `name:"url" placeholder:"U" help:"Check the whole log that a server publishes at this URL: no directory, no database, no key of ours."`
+	State       string        `placeholder:"FILE" help:"With --url and --key: remember in this file the head that was verified; the next time check that the log continues it, and read only what is new. Made if it is not there; changed only when all is well."`
+	Full        bool          `help:"With --state: read all of the log again, not only what is new."`
+	Key         string        `placeholder:"VKEY" help:"The ledger's public key, as a signed note has it, from where it was published. Without it the one in the database is taken."`
+	TokenFile   string        `placeholder:"FILE" help:"With --url: a file with an API key of any role in its first line, for a log that is not public; - is stdin. The key goes to that host only, over TLS or on this machine."`
+	Checkpoint  []string      `sep:"none" placeholder:"FILE" help:"A signed checkpoint that was kept elsewhere; can be given again. Only such a one shows that history was rewritten as a whole."`
+	Receipt     []string      `sep:"none" placeholder:"FILE" help:"A receipt; can be given again. Needs --key and nothing else: no ledger, no connection. With --dir, --file or --url the log is checked, too, and that it has what the receipt shows."`
+	Export      string        `placeholder:"FILE" help:"A member's export that was asked for with complete=true: checks that it has all entries of the member that are in the log. With --dir, --file or --url."`
+	Certificate []string      `sep:"none" placeholder:"FILE" help:"A certificate of destruction; can be given again. Needs --key and nothing else, as --receipt does."`
+	Witness     []string      `sep:"none" placeholder:"VKEY" help:"With --receipt or --certificate: the key of a witness that must have signed; can be given again."`
+	Member      string        `placeholder:"-" help:"- to read from stdin whose it must be: with --receipt the member's ref, mbr_…; with --certificate the member's id, or the ref if it is of that."`
+	Jobs        int           `placeholder:"N" help:"How many processors to use (default all); with --url, how many requests at a time (default 8)."`
+	Deep        bool          `help:"With the root key: also open every entry that can still be opened, and account for all others."`
+	Structure   bool          `help:"Also read every page of the database, whatever it holds, and compare the tag runs with the entries. Takes several times as long; --deep does it too."`
+	Watch       bool          `help:"With --state: follow the log until SIGTERM, and end with exit code 1 and a JSON line at an alarm. VERIFY.md has them all."`
+	Every       time.Duration `placeholder:"10s" default:"10s" help:"With --watch: how often to look (default ${default})."`
+	Silence     time.Duration `placeholder:"1h" default:"1h" help:"With --watch: how long the log may be without a good answer; longer than a whole check takes (default ${default})."`
+	looked      bool
+	dirGiven    bool
+	token       string
+	JSON        bool `name:"json" help:"Print one JSON object."`
 }
 
 // maxJobs bounds the connections to a remote log.
@@ -63,8 +64,8 @@ func (c *verifyCmd) Validate() error {
 		return errors.New("--token-file - and --member - would both be read from stdin: put the key into a file")
 	case c.Full && c.State == "":
 		return errors.New("--full is for --state: without a state file all of the log is read in any case")
-	case c.Watch && (len(c.Receipt) > 0 || c.Export != ""):
-		return errors.New("--watch follows a log for as long as it runs: verify a receipt or an export by itself, without --watch")
+	case c.Watch && (len(c.Receipt)+len(c.Certificate) > 0 || c.Export != ""):
+		return errors.New("--watch follows a log for as long as it runs: verify a receipt, a certificate or an export by itself, without --watch")
 	case c.Export != "" && c.State != "" && !c.Full:
 		return errors.New("--export is held against all of the log, and with --state only what is new is read: give --full with it, or leave --state out")
 	case c.Export != "" && c.Key == "":

@@ -17,25 +17,27 @@ import (
 	"consentledger/ledger/receipt"
 )
 
-// A paper is what verify says of a receipt.
+// A paper is what verify says of a receipt or a certificate.
 type paper struct {
-	File       string             `json:"file"`
-	SHA256     string             `json:"sha256"` // of the file
-	Genuine    bool               `json:"genuine"`
-	Why        string             `json:"why,omitempty"`  // one word of paperFaults, if not genuine
-	What       string             `json:"what,omitempty"` // the same in a sentence
-	Origin     string             `json:"origin,omitempty"`
-	Index      *uint64            `json:"index,omitempty"`
-	LeafHash   string             `json:"leaf_hash,omitempty"`
-	RecordedAt *time.Time         `json:"recorded_at,omitempty"`
-	IssuedAt   *time.Time         `json:"issued_at,omitempty"`
-	Member     string             `json:"member,omitempty"`
-	Class      string             `json:"class,omitempty"`
-	Event      *consent.EventView `json:"event,omitempty"`
-	Size       uint64             `json:"checkpoint_size,omitempty"`
-	Cosigned   []paperCosignature `json:"cosigned"`
-	Unchecked  []string           `json:"unchecked"`
-	checkpoint []byte
+	File        string             `json:"file"`
+	SHA256      string             `json:"sha256"` // of the file
+	Genuine     bool               `json:"genuine"`
+	Why         string             `json:"why,omitempty"`  // one word of paperFaults, if not genuine
+	What        string             `json:"what,omitempty"` // the same in a sentence
+	Origin      string             `json:"origin,omitempty"`
+	Index       *uint64            `json:"index,omitempty"`
+	LeafHash    string             `json:"leaf_hash,omitempty"`
+	RecordedAt  *time.Time         `json:"recorded_at,omitempty"`
+	IssuedAt    *time.Time         `json:"issued_at,omitempty"`
+	Member      string             `json:"member,omitempty"`
+	Class       string             `json:"class,omitempty"`
+	Event       *consent.EventView `json:"event,omitempty"`
+	Certificate *certificateSays   `json:"certificate,omitempty"`
+	Size        uint64             `json:"checkpoint_size,omitempty"`
+	Cosigned    []paperCosignature `json:"cosigned"`
+	Unchecked   []string           `json:"unchecked"`
+	checkpoint  []byte
+	kind        string // receipt or certificate
 }
 
 type paperCosignature struct {
@@ -56,10 +58,8 @@ var paperFaults = []struct {
 	{receipt.ErrPRK, "prk"},
 	{receipt.ErrContent, "content"},
 	{receipt.ErrCosignature, "cosignature"},
-	{errOtherMember, "member"},
+	{receipt.ErrOtherMember, "member"},
 }
-
-var errOtherMember = errors.New("of another member")
 
 // AfterApply is called by kong. With a receipt no log is read unless one is named.
 func (c *verifyCmd) AfterApply(ctx *kong.Context) error {
@@ -73,25 +73,25 @@ func (c *verifyCmd) AfterApply(ctx *kong.Context) error {
 
 // alone says whether only files are to be verified, and no log.
 func (c *verifyCmd) alone() bool {
-	return len(c.Receipt) > 0 && c.URL == "" && c.File == "" && !c.dirGiven
+	return len(c.Receipt)+len(c.Certificate) > 0 && c.URL == "" && c.File == "" && !c.dirGiven
 }
 
 func (c *verifyCmd) validateReceipt() error {
 	switch {
-	case len(c.Receipt) == 0 && (len(c.Witness) > 0 || c.Member != ""):
-		return errors.New("--witness and --member are for a receipt: give --receipt with them")
+	case len(c.Receipt)+len(c.Certificate) == 0 && (len(c.Witness) > 0 || c.Member != ""):
+		return errors.New("--witness and --member are for a receipt or a certificate: give --receipt or --certificate with them")
 	case len(c.Receipt) > 0 && c.Key == "":
 		return errors.New("--receipt shows something only to who knows the ledger's key: give --key with it, from where the key was published")
 	case c.Member != "" && c.Member != "-":
-		return errors.New("--member: give -, and write the member's ref, mbr_…, to stdin")
+		return errors.New("--member: give -, and write the member's ref, mbr_…, to stdin; of a certificate of destruction the member's id, or the ref if it is of that")
 	}
-	return nil
+	return c.validateCertificate()
 }
 
-// receipts verifies the receipts that were given. An error is about what was asked; what is wrong with a
-// receipt stands in its paper.
+// receipts verifies the receipts or certificates that were given. An error is about what was asked; what
+// is wrong with one stands in its paper.
 func (c *verifyCmd) receipts(o chain.VerifyOptions) ([]*paper, error) {
-	if len(c.Receipt) == 0 {
+	if len(c.Receipt)+len(c.Certificate) == 0 {
 		return nil, nil
 	}
 	k := receipt.Keys{Log: o.Verifier}
@@ -105,10 +105,10 @@ func (c *verifyCmd) receipts(o chain.VerifyOptions) ([]*paper, error) {
 	member := ""
 	if c.Member != "" {
 		var err error
-		if member, err = stdinLine("the member's ref"); err != nil {
+		if member, err = stdinLine("the member's ref, or of a certificate the id"); err != nil {
 			return nil, err
 		}
-		if !strings.HasPrefix(member, "mbr_") {
+		if len(c.Receipt) > 0 && !strings.HasPrefix(member, "mbr_") {
 			return nil, errors.New("--member: what was written to stdin is no member's ref, mbr_…: a receipt names its member by that, and the shop's own id stands nowhere in it")
 		}
 	}
@@ -120,23 +120,25 @@ func (c *verifyCmd) receipts(o chain.VerifyOptions) ([]*paper, error) {
 		}
 		papers = append(papers, verifyReceipt(name, b, k, member))
 	}
+	for _, name := range c.Certificate {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("--certificate: %w", err)
+		}
+		papers = append(papers, verifyCertificate(name, b, k, member))
+	}
 	return papers, nil
 }
 
 func verifyReceipt(name string, file []byte, k receipt.Keys, member string) *paper {
 	sum := receipt.Digest(file)
-	p := &paper{File: name, SHA256: hex.EncodeToString(sum[:]), Cosigned: []paperCosignature{}, Unchecked: []string{}}
+	p := &paper{kind: "receipt", File: name, SHA256: hex.EncodeToString(sum[:]), Cosigned: []paperCosignature{}, Unchecked: []string{}}
 	r, checked, err := receipt.Open(file, k)
 	if err == nil && member != "" && r.Member != member {
-		err = fmt.Errorf("%w: it names another ref than the one on stdin", errOtherMember)
+		err = fmt.Errorf("%w: it names another ref than the one on stdin", receipt.ErrOtherMember)
 	}
 	if err != nil {
-		p.What = err.Error()
-		for _, f := range paperFaults {
-			if errors.Is(err, f.is) {
-				p.Why = f.word
-			}
-		}
+		p.fails(err)
 		return p
 	}
 	p.Genuine = true
@@ -152,6 +154,16 @@ func verifyReceipt(name string, file []byte, k receipt.Keys, member string) *pap
 	return p
 }
 
+// ofKind are the receipts, or the certificates, among papers.
+func ofKind(papers []*paper, kind string) (of []*paper) {
+	for _, p := range papers {
+		if p.kind == kind {
+			of = append(of, p)
+		}
+	}
+	return of
+}
+
 func allGenuine(papers []*paper) bool {
 	for _, p := range papers {
 		if !p.Genuine {
@@ -165,9 +177,10 @@ func allGenuine(papers []*paper) bool {
 func printPapers(t *terminal, papers []*paper, asJSON bool) error {
 	if asJSON {
 		return printJSON(t.out, struct {
-			Genuine  bool     `json:"genuine"` // all of them
-			Receipts []*paper `json:"receipts"`
-		}{allGenuine(papers), papers})
+			Genuine      bool     `json:"genuine"` // all of them
+			Receipts     []*paper `json:"receipts,omitempty"`
+			Certificates []*paper `json:"certificates,omitempty"`
+		}{allGenuine(papers), ofKind(papers, "receipt"), ofKind(papers, "certificate")})
 	}
 	for _, p := range papers {
 		if err := p.print(t); err != nil {
@@ -180,7 +193,7 @@ func printPapers(t *terminal, papers []*paper, asJSON bool) error {
 func (p *paper) print(t *terminal) error {
 	// What a receipt says is not ours: nothing of it is to move a cursor or hide a letter.
 	out := func(format string, args ...any) { fmt.Fprintln(t.out, visible(fmt.Sprintf(format, args...))) }
-	out("receipt   %s", p.File)
+	out("%-9s %s", p.kind, p.File)
 	out("sha256    %s", p.SHA256)
 	if !p.Genuine {
 		out("NOT GENUINE: %s", p.What)
@@ -188,6 +201,10 @@ func (p *paper) print(t *terminal) error {
 	}
 	out("ledger    %s", p.Origin)
 	out("entry     %d, recorded %s, leaf hash %s", *p.Index, p.RecordedAt.UTC().Format(time.RFC3339Nano), p.LeafHash)
+	if p.Certificate != nil {
+		p.printCertificate(out)
+		return nil
+	}
 	out("member    %s", p.Member)
 	out("class     %s", p.Class)
 	var says strings.Builder
@@ -196,15 +213,7 @@ func (p *paper) print(t *terminal) error {
 	}
 	out("says      %s", strings.TrimSpace(says.String()))
 	out("checked   the entry is in the log under a checkpoint of %d entries that the ledger has signed, opens with what the receipt discloses, and says this", p.Size)
-	for _, c := range p.Cosigned {
-		out("checked   %s, a witness, had seen that log at %s", c.Name, c.At.Format(time.RFC3339))
-	}
-	for _, name := range p.Unchecked {
-		out("unchecked the cosignature of %s: give its key with --witness", name)
-	}
-	if len(p.Cosigned) == 0 {
-		out("unchecked whether the ledger shows everybody this log: no witness's key was given")
-	}
+	p.printWitnesses(out)
 	out("unchecked the member's ref, the class and when the receipt was made: the ledger's word, under its signature")
 	out("GENUINE: the ledger recorded this")
 	return nil
@@ -232,10 +241,10 @@ func (r *result) findReceipts(papers []*paper) {
 	if len(papers) == 0 {
 		return
 	}
-	r.Receipts = papers
+	r.Receipts, r.Certificates = ofKind(papers, "receipt"), ofKind(papers, "certificate")
 	for _, p := range papers {
 		if !p.Genuine {
-			r.findOther(ReceiptBad, fmt.Sprintf("the receipt %s: %s", p.File, p.What))
+			r.findOther(p.finding())
 		}
 	}
 	r.finish()

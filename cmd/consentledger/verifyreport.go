@@ -31,6 +31,7 @@ type result struct {
 	ReadFrom        uint64             `json:"read_from"` // the first entry that was read now, 0 unless Before is set
 	Before          *verifiedBefore    `json:"before"`    // null if all was read now
 	Receipts        []*paper           `json:"receipts,omitempty"`
+	Certificates    []*paper           `json:"certificates,omitempty"`
 	Deep            *ledger.DeepReport `json:"deep,omitempty"`
 
 	report chain.Report
@@ -194,9 +195,9 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	for _, s := range r.Unchecked {
 		p("unchecked %s", s)
 	}
-	for _, f := range r.Receipts {
+	for _, f := range append(slices.Clone(r.Receipts), r.Certificates...) {
 		if f.Genuine {
-			p("checked   the receipt %s of entry %d: it is genuine", f.File, *f.Index)
+			p("checked   the %s %s of entry %d: it is genuine", f.kind, f.File, *f.Index)
 		}
 	}
 	for _, f := range r.Findings {
