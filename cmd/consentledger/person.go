@@ -103,11 +103,12 @@ func (c *exportCmd) Run(ctx context.Context, t *terminal) error {
 type withdrawCmd struct {
 	place
 	person
-	Membership bool     `help:"The whole membership: what only it justified is destroyed, and cannot be brought back."`
-	Purpose    []string `placeholder:"P" help:"A purpose; can be given again."`
-	Item       []string `placeholder:"I" help:"Only this optional item of the purposes; can be given again."`
-	Method     string   `placeholder:"M" help:"How the member asked, such as phone."`
-	JSON       bool     `name:"json" help:"Print one JSON object."`
+	Membership  bool     `help:"The whole membership: what only it justified is destroyed, and cannot be brought back."`
+	Purpose     []string `placeholder:"P" help:"A purpose; can be given again."`
+	Item        []string `placeholder:"I" help:"Only this optional item of the purposes; can be given again."`
+	Method      string   `placeholder:"M" help:"How the member asked, such as phone."`
+	Certificate string   `placeholder:"FILE" help:"Write the certificate of destruction to this new file, for the member: it can be had this once, and --json has it, too."`
+	JSON        bool     `name:"json" help:"Print one JSON object."`
 }
 
 // Validate is called by kong.
@@ -126,8 +127,13 @@ func (c *withdrawCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Membership {
 		scope = "membership"
 	}
+	// First the file: what cannot be written afterwards would be lost for good.
+	save, err := newCertificateFile(c.Certificate)
+	if err != nil {
+		return err
+	}
 	var a api.WithdrawalAnswer
-	err := c.withControl(ctx, func(s *control) error {
+	err = c.withControl(ctx, func(s *control) error {
 		if c.Ref != "" {
 			return s.call(ctx, http.MethodPost, "/control/members/"+c.Ref+"/withdrawals",
 				api.ControlWithdrawal{Purposes: c.Purpose, Items: c.Item, Scope: scope, Method: c.Method}, &a)
@@ -139,7 +145,7 @@ func (c *withdrawCmd) Run(ctx context.Context, t *terminal) error {
 		return s.call(ctx, http.MethodPost, "/v1/withdrawals",
 			api.Withdrawal{MemberID: id, Purposes: c.Purpose, Items: c.Item, Scope: scope, Method: c.Method}, &a)
 	})
-	if err != nil {
+	if err := errors.Join(err, save.keep(a.Certificate)); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -157,5 +163,43 @@ func (c *withdrawCmd) Run(ctx context.Context, t *terminal) error {
 	for _, n := range a.Notify {
 		fmt.Fprintf(w, "to be told\t%s\t%s\n", n.Recipient, strings.Join(n.Items, ", "))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case a.Certificate == "" && c.Certificate != "":
+		fmt.Fprintln(t.out, "no certificate: nothing was destroyed, or too few witnesses have signed")
+	case c.Certificate != "":
+		fmt.Fprintf(t.out, "certificate of destruction in %s: give it to the member, and keep no copy\n", c.Certificate)
+	}
+	return nil
+}
+
+// certificateFile is a file that waits for its certificate; nil if none was asked for.
+type certificateFile struct{ f *os.File }
+
+func newCertificateFile(name string) (*certificateFile, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--certificate: %w: name a new file in a folder that can be written to; nothing was withdrawn", err)
+	}
+	return &certificateFile{f}, nil
+}
+
+// keep writes the certificate, or takes the file away again if there is none.
+func (c *certificateFile) keep(certificate string) error {
+	if c == nil {
+		return nil
+	}
+	if certificate == "" {
+		return errors.Join(c.f.Close(), os.Remove(c.f.Name()))
+	}
+	_, err := c.f.WriteString(certificate)
+	if err = errors.Join(err, c.f.Sync(), c.f.Close()); err != nil {
+		return fmt.Errorf("the withdrawal is recorded, and its certificate could not be written: %w", err)
+	}
+	return nil
 }

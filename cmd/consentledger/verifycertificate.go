@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"consentledger/ledger/chain"
 	"consentledger/ledger/receipt"
 )
@@ -40,7 +42,7 @@ func verifyCertificate(name string, file []byte, k receipt.Keys, subject string)
 	p := &paper{kind: "certificate", File: name, SHA256: hex.EncodeToString(sum[:]), Cosigned: []paperCosignature{}, Unchecked: []string{}}
 	r, checked, err := receipt.OpenCertificate(file, k)
 	if err == nil && subject != "" {
-		err = r.IsOf([]byte(subject))
+		err = r.IsOf(norm.NFC.Bytes([]byte(subject))) // as a ledger takes ids; a terminal may write them in another way
 	}
 	if err != nil {
 		p.fails(err)
