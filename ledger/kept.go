@@ -31,19 +31,8 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 	}
 	reg := l.register.Load()
 	var class consent.ClassID
-	check := func(m *member, now time.Time) error {
-		out.State = StateWithdrawn
-		if m.apart == 0 {
-			if _, dormant := reg.DormantSince(m.fold, now); !dormant {
-				return &consent.Refusal{
-					Kind: consent.Conflict, Code: "not_kept_apart",
-					Message: "the member is active, and nothing of them is kept apart; use the ordinary calls",
-				}
-			}
-			out.State = StateDormant
-		}
-		var err error
-		class, err = m.ground(ground)
+	check := func(m *member, now time.Time) (err error) {
+		class, out.State, err = keptOn(reg, m, ground, now)
 		return err
 	}
 	lk.What = consent.LookKept + ground
@@ -89,6 +78,22 @@ func (l *Ledger) Kept(ctx context.Context, who Caller, ref Ref, lk Look, ground 
 		return nil
 	})
 	return out, err
+}
+
+// keptOn finds the class that is a ground on which something of a member is kept apart.
+func keptOn(reg *consent.Register, m *member, ground string, now time.Time) (consent.ClassID, State, error) {
+	state := StateWithdrawn
+	if m.apart == 0 {
+		if _, dormant := reg.DormantSince(m.fold, now); !dormant {
+			return "", "", &consent.Refusal{
+				Kind: consent.Conflict, Code: "not_kept_apart",
+				Message: "the member is active, and nothing of them is kept apart; use the ordinary calls",
+			}
+		}
+		state = StateDormant
+	}
+	class, err := m.ground(ground)
+	return class, state, err
 }
 
 // ground finds the class that a ground names: "contract", or "haim/contract" where something is

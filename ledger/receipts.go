@@ -18,19 +18,21 @@ import (
 )
 
 // Receipt returns the receipt of one entry of a member: as a file, and what it says. That of a legal
-// hold is the officer's alone, because it says what the hold is for. The look is recorded first; but
-// for that, the ledger is the same afterwards. If too few witnesses sign within five seconds the error
-// is ErrWitnessesAway, and nothing is recorded.
-func (l *Ledger) Receipt(ctx context.Context, who Caller, ref Ref, lk Look, index uint64) (*receipt.Receipt, []byte, error) {
-	if !who.May(ActLook) {
+// hold is the officer's alone, because it says what the hold is for. Of who has withdrawn or is dormant
+// the officer names the ground on which the entry is kept, as for Kept; else ground is empty. The look is
+// recorded first; but for that, the ledger is the same afterwards. If too few witnesses sign within five
+// seconds the error is ErrWitnessesAway, and nothing is recorded.
+func (l *Ledger) Receipt(ctx context.Context, who Caller, ref Ref, lk Look, ground string, index uint64) (*receipt.Receipt, []byte, error) {
+	if !who.May(ActLook) || ground != "" && !who.May(ActOffice) {
 		return nil, nil, ErrForbidden
 	}
-	if _, _, ended, err := l.resolve(ref); err != nil {
+	path, slot, ended, err := l.resolve(ref)
+	switch {
+	case err != nil:
 		return nil, nil, err
-	} else if ended {
+	case ended && ground == "":
 		return nil, nil, ErrWithdrawn
-	}
-	if index >= l.size.Load() {
+	case index >= l.size.Load():
 		return nil, nil, ErrUnknownEntry
 	}
 	// Before the look, so that none is recorded of which nothing came.
@@ -38,25 +40,46 @@ func (l *Ledger) Receipt(ctx context.Context, who Caller, ref Ref, lk Look, inde
 	if err != nil {
 		return nil, nil, err
 	}
-	lk.What = consent.LookReceipt + strconv.FormatUint(index, 10)
 	var of disclosed
 	find := func(m *member, now time.Time) (err error) {
-		if err := l.awake(m, now); err != nil {
-			return err
-		}
 		of, err = l.disclose(m, index)
 		if err == nil && (of.Event.Kind == consent.KindHold || of.Event.Kind == consent.KindHoldRelease) && !who.May(ActOffice) {
 			return ErrForbidden
 		}
 		return err
 	}
-	err = l.look(ctx, who, ref, lk, find, func(_ *member, now time.Time) error {
-		of.at = now
-		return nil
+	check := ordinary(func(m *member, now time.Time) error {
+		if err := l.awake(m, now); err != nil {
+			return err
+		}
+		return find(m, now)
 	})
+	lk.What = consent.LookReceipt + strconv.FormatUint(index, 10)
+	if ground != "" {
+		lk.What = consent.LookKept + ground
+		check = func(m *member, now time.Time) error {
+			class, _, err := keptOn(l.register.Load(), m, ground, now)
+			if err == nil {
+				err = find(m, now)
+			}
+			if err == nil && of.key.Class != class {
+				err = ErrUnknownEntry // it is kept on another ground
+			}
+			return err
+		}
+	}
+	pending, err := l.recordLook(ctx, who, path, slot, lk, check)
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, err := pending.Wait(ctx); err != nil {
+		return nil, nil, err
+	}
+	// Again: what was destroyed meanwhile is not handed out.
+	if err := l.readSlot(ctx, path, slot, check); err != nil {
+		return nil, nil, err
+	}
+	of.at = l.now()
 	return l.makeReceipt(ref, of, checkpoint)
 }
 

@@ -21,7 +21,7 @@ type book interface {
 	Entry(ctx context.Context, who ledger.Caller, index uint64) (ledger.EntryProof, error)
 	CompleteExport(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
 	Export(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look) (*consent.Export, error)
-	Receipt(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error)
+	Receipt(ctx context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, ground string, index uint64) (*receipt.Receipt, []byte, error)
 	EndEvent(ctx context.Context, who ledger.Caller, e *consent.EventEnd) (*ledger.Answer, error)
 	RequestOutcome(ctx context.Context, who ledger.Caller, o *consent.RequestOutcome) (*ledger.Answer, error)
 	PlaceHold(ctx context.Context, who ledger.Caller, ref ledger.Ref, h *consent.Hold) (*ledger.Answer, error)

@@ -213,7 +213,7 @@ func (d *double) CompleteExport(ctx context.Context, who ledger.Caller, ref ledg
 	return x, err
 }
 
-func (d *double) Receipt(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, index uint64) (*receipt.Receipt, []byte, error) {
+func (d *double) Receipt(_ context.Context, who ledger.Caller, ref ledger.Ref, look ledger.Look, _ string, index uint64) (*receipt.Receipt, []byte, error) {
 	look.What = consent.LookReceipt
 	if index > 9 {
 		return nil, nil, ledger.ErrUnknownEntry

@@ -32,6 +32,7 @@ type route struct {
 	long           bool          // takes as long as the ledger is large
 	look           bool          // needs Access-Reason
 	ground         bool          // needs Access-Ground
+	maybeGround    bool          // takes Access-Ground, of members who have left or are dormant
 	offers         [][]string    // the media types of which Accept picks one, the preferred first; none: Accept is not asked
 	query          []string      // the query parameters that it has
 	handle         func(*exchange) *problem
@@ -201,7 +202,7 @@ func (x *exchange) admit(local bool) *problem {
 			return p
 		}
 	}
-	if rt.ground {
+	if _, there := r.Header["Access-Ground"]; rt.ground || rt.maybeGround && there {
 		return x.accessGround()
 	}
 	return nil

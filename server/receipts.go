@@ -27,7 +27,7 @@ func getReceipt(x *exchange) *problem {
 	if err != nil {
 		return problemOf(ledger.ErrUnknownEntry)
 	}
-	r, file, err := x.s.book.Receipt(x.s.uncut, x.caller, ref, x.look, index)
+	r, file, err := x.s.book.Receipt(x.s.uncut, x.caller, ref, x.look, x.ground, index)
 	if err != nil {
 		return x.problemOf(err)
 	}

@@ -34,7 +34,7 @@ func (s *Server) routes() []route {
 		{method: "GET", label: "/v1/members/:ref/history", action: ledger.ActLook, look: true, query: []string{"cursor", "limit"}, handle: getHistory},
 
 		{method: "GET", label: "/v1/members/:ref/export", action: ledger.ActLook, look: true, query: []string{"complete"}, offers: exportForms, handle: getExport},
-		{method: "GET", label: "/v1/members/:ref/entries/:index/receipt", action: ledger.ActLook, look: true, offers: receiptForms, handle: getReceipt},
+		{method: "GET", label: "/v1/members/:ref/entries/:index/receipt", action: ledger.ActLook, look: true, maybeGround: true, offers: receiptForms, handle: getReceipt},
 		{method: "GET", label: "/v1/members/:ref/kept", action: ledger.ActOffice, look: true, ground: true, handle: getKept},
 		{method: "POST", label: "/v1/members/:ref/holds", action: ledger.ActOffice, writes: true, media: mediaJSON, handle: postHold},
 		{method: "DELETE", label: "/v1/members/:ref/holds/:id", action: ledger.ActOffice, writes: true, handle: deleteHold},

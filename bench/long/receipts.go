@@ -66,7 +66,7 @@ func (s *speedRun) receipts(size receiptSizes) error {
 			}
 			looks = append(looks, microseconds(time.Since(begin)))
 			begin = time.Now()
-			if _, file, err = l.Receipt(s.ctx, who, ref, why, index); err != nil {
+			if _, file, err = l.Receipt(s.ctx, who, ref, why, "", index); err != nil {
 				return err
 			}
 			made = append(made, microseconds(time.Since(begin)))

@@ -79,7 +79,7 @@ func receiptOf(t *testing.T, dir, member string) []byte {
 	}
 	for _, row := range rows {
 		if row.Event.Kind == consent.KindConsent {
-			_, file, err := l.Receipt(t.Context(), dpo, ref, ledger.Look{Reason: "test"}, row.Index)
+			_, file, err := l.Receipt(t.Context(), dpo, ref, ledger.Look{Reason: "test"}, "", row.Index)
 			if err != nil {
 				t.Fatal(err)
 			}

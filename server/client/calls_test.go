@@ -198,6 +198,9 @@ func TestEveryCallOfTheContractHasAMethodThatWorks(t *testing.T) {
 	if err != nil || kept.State != client.KeptApartStateWithdrawn || len(kept.Entries) == 0 {
 		t.Errorf("what is kept: %+v %v", kept, err)
 	}
+	if file, err := d.KeptReceipt(ctx, ref, kept.Entries[len(kept.Entries)-1].Index, "claim 12", "membership"); err != nil || len(file) < 1000 {
+		t.Errorf("a receipt of what is kept: %s %v", file, err)
+	}
 	released, err := d.ReleaseHold(ctx, ref, hold.Hold)
 	if err != nil || released.Destroyed.Keys == 0 {
 		t.Errorf("a release: %+v %v", released, err)

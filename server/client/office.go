@@ -4,9 +4,17 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // The calls of the privacy officer: role dpo.
+
+// KeptReceipt is Receipt of an entry that is kept apart, on the ground that keeps it.
+func (c *Client) KeptReceipt(ctx context.Context, ref string, index int64, reason, ground string, options ...Option) ([]byte, error) {
+	k := getting("").at("/v1/members/%s/entries/"+strconv.FormatInt(index, 10)+"/receipt", ref).because(reason)
+	k.accept, k.ground = "text/plain", ground
+	return c.text(ctx, k, options)
+}
 
 // Kept is what is kept apart of a member who has withdrawn or is dormant, on one ground: the name of the
 // retention class whose law keeps it.
