@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"consentledger/ledger/consent"
 	"consentledger/ledger/receipt"
 )
 
@@ -155,4 +156,71 @@ func BenchmarkCertificate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Who fetches a certificate that waits has looked at somebody: that is on record with whatever is left of
+// them, and where nothing is there is nobody to record it with.
+func TestFetchingAWaitingCertificateIsALookAtWhoeverIsLeft(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	unasked := func(id string, then func()) (Ref, uint64) {
+		t.Helper()
+		ref := mustDo(t, l, enrolment(t, id, w)).Member
+		held, err := l.PlaceHold(t.Context(), dpo, ref, &consent.Hold{Classes: []string{"newsletter"}, Ground: "a claim", Until: w.clock.Now().AddDate(1, 0, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		then()
+		a, err := l.ReleaseHold(t.Context(), dpo, ref, held.Hold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ref, destructionOf(t, a)
+	}
+	_, kept := unasked("kept", func() { // left, and an order is kept for years
+		mustDo(t, l, order(t, "kept", "o", w))
+		mustDo(t, l, &consent.EventEnd{Type: consent.EventDelivered, Member: memberID(t, "kept"), Reference: "o", OccurredAt: w.clock.Now()})
+		mustDo(t, l, leave(t, "kept"))
+	})
+	living, index := unasked("living", func() {
+		mustDo(t, l, &consent.Withdrawal{Member: memberID(t, "living"), Purposes: []string{"newsletter"}})
+	})
+	for name, at := range map[string]uint64{"kept": kept, "living": index} {
+		size := l.Size()
+		ref, file, err := l.WaitingCertificate(t.Context(), dpo, Look{Reason: "the notice"}, at)
+		if err != nil || l.Size() != size+1 {
+			t.Fatalf("%s: %d entries more, %v", name, l.Size()-size, err)
+		}
+		if c := openCertificate(t, l, file); c.IsOf([]byte(ref.String())) != nil || c.Index != at {
+			t.Errorf("%s: the certificate is of somebody else", name)
+		}
+	}
+	rows, _, err := l.History(t.Context(), dpo, living, Look{Reason: "r", What: "history"}, 0, 10)
+	if err != nil || rows[1].Event.What != fmt.Sprint(consent.LookCertificate, index) || rows[1].Event.Reason != "the notice" || rows[1].Event.Who != dpo.KeyID {
+		t.Errorf("on record is %+v, %v", rows, err)
+	}
+	// The one who had nothing kept is gone, with the looks at them, once their time is up.
+	w.clock.Advance(6 * 366 * 24 * time.Hour)
+	sweep(t, l)
+	var last uint64
+	for at := range waitingRows(t, l) {
+		if _, ref, err := l.waitingAt(at); err == nil {
+			if _, _, _, err := l.resolve(ref); errors.Is(err, ErrUnknownMember) {
+				last = at
+			}
+		}
+	}
+	if last == 0 {
+		t.Fatal("nobody of whom nothing is left has a certificate that waits")
+	}
+	size := l.Size()
+	ref, file, err := l.WaitingCertificate(t.Context(), dpo, Look{Reason: "the notice"}, last)
+	if err != nil || l.Size() != size || openCertificate(t, l, file).IsOf([]byte(ref.String())) != nil {
+		t.Errorf("of whom nothing is left: %d entries more, %v", l.Size()-size, err)
+	}
+	if _, _, err := l.WaitingCertificate(t.Context(), writer, Look{Reason: "r"}, last); !errors.Is(err, ErrForbidden) {
+		t.Errorf("a writer: %v", err)
+	}
+	verifyAll(t, l)
 }

@@ -119,7 +119,7 @@ func testMatrix(t *testing.T, matrix map[string]string, o Options) {
 					t.Errorf("%s: 401 without WWW-Authenticate", name)
 				}
 			default:
-				said := w.Body.String()
+				said, _, _ := strings.Cut(w.Body.String(), `"request_id"`) // in which a role may stand by chance
 				wantProblem(t, w, 403, "role_not_allowed")
 				for other, letter := range letters {
 					if named := strings.Contains(said, string(other)); named != strings.Contains(allowed, letter) {
