@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
+	"consentledger/ledger/chain"
 	"consentledger/ledger/consent"
 	"consentledger/ledger/receipt"
 )
@@ -223,4 +226,38 @@ func TestFetchingAWaitingCertificateIsALookAtWhoeverIsLeft(t *testing.T) {
 		t.Errorf("a writer: %v", err)
 	}
 	verifyAll(t, l)
+}
+
+// Each destruction has a head of its own. What a proof under it is made from was published with it: to
+// work it out from what is stored costs 10 ms in a log of some size, and gives the same.
+func TestAProofUnderANewHeadIsMadeFromWhatWasPublishedWithIt(t *testing.T) {
+	w := newWorld(t)
+	l := w.create(t)
+	defer func() { l.Close() }()
+	for i := range 150 { // past the first full tile
+		mustDo(t, l, enrolment(t, memberName(i), w))
+	}
+	msg, err := l.CosignedCheckpoint(t.Context(), l.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := l.Size()
+	if size <= 256 || l.cosigning.treeOf(size) == nil || l.cosigning.treeOf(size+1) != nil {
+		t.Fatalf("of %d entries the published tree is not found, or one is that was not published", size)
+	}
+	for index := range size {
+		p, err := l.prove(index, msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := tlog.ProveRecord(int64(size), int64(index), chain.TileReader(size, l.tile))
+		if err != nil || len(want) != len(p.Hashes) {
+			t.Fatalf("entry %d: %d hashes, want %d, %v", index, len(p.Hashes), len(want), err)
+		}
+		for i := range want {
+			if chain.Hash(want[i]) != p.Hashes[i] {
+				t.Fatalf("entry %d: hash %d differs", index, i)
+			}
+		}
+	}
 }

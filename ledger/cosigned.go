@@ -58,6 +58,7 @@ type signedHead struct {
 	at    time.Time         // when it was published; zero: before this start
 	asked time.Time         // when witnesses were told of it; zero: not yet
 	sigs  map[string][]byte // by witness
+	tree  tlog.HashReader   // for proofs under it
 }
 
 // A WitnessState says how a witness is doing.
@@ -103,7 +104,7 @@ func (l *Ledger) show(head *publishedHead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.published.Store(head)
-	c.recent = append(c.recent, &signedHead{size: head.size, own: head.note, at: head.at, sigs: map[string][]byte{}})
+	c.recent = append(c.recent, &signedHead{size: head.size, own: head.note, at: head.at, sigs: map[string][]byte{}, tree: head.tree})
 	older := max(0, len(c.recent)-recentHeads)
 	now, kept := time.Now(), make([]*signedHead, 0, len(c.recent))
 	for _, h := range c.recent[:older] {

@@ -151,6 +151,19 @@ func (l *Ledger) prove(index uint64, checkpoint []byte) (chain.Proof, error) {
 	return p, nil
 }
 
+// treeOf is what proofs under a head of a size are made from, if that is one of the newest: they were
+// published with their right edges. Each destruction has a head of its own, so this must cost nothing.
+func (c *cosigning) treeOf(size uint64) tlog.HashReader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.recent {
+		if h.size == size {
+			return h.tree
+		}
+	}
+	return nil
+}
+
 // proving keeps for each of the newest heads what proofs under it are made from: its right edges cost up
 // to 255 entries and, for each level above, as many tiles to hash, and its signature is looked at once.
 type proving struct {
@@ -178,11 +191,14 @@ func (p *proving) under(checkpoint []byte, l *Ledger) (uint64, tlog.HashReader, 
 	if err != nil {
 		return 0, nil, err
 	}
-	h := provingHead{string(checkpoint), c.Size, chain.TileReader(c.Size, l.tile)}
+	h := provingHead{string(checkpoint), c.Size, l.cosigning.treeOf(c.Size)}
 	for _, other := range p.heads {
 		if other.size == h.size && other.reader != nil {
 			h.reader = other.reader // the same head with another cosignature
 		}
+	}
+	if h.reader == nil {
+		h.reader = chain.TileReader(c.Size, l.tile)
 	}
 	p.heads[p.next] = h
 	p.next = (p.next + 1) % len(p.heads)
