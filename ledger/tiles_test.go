@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"consentledger/ledger/chain"
 	"consentledger/ledger/store"
 )
 
@@ -69,17 +70,32 @@ func checkEdges(t *testing.T, l *Ledger, views *atomic.Int64) (took int64) {
 	if edges == 0 {
 		t.Fatal("there was no edge to compare")
 	}
-	root, err := tlog.TreeHash(int64(head.size), hashes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, index := range []uint64{0, head.size / 2, head.size - 1} {
-		p, err := tlog.ProveRecord(int64(head.size), int64(index), head.tree)
+	// Proofs under this head, and under older ones: whoever has such a checkpoint goes on with it.
+	for _, size := range []uint64{1, 2, head.size / 3, head.size - 1, head.size} {
+		root, err := tlog.TreeHash(int64(size), hashes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tlog.CheckRecord(p, int64(head.size), root, int64(index), tlog.RecordHash(entries[index])); err != nil {
-			t.Fatalf("entry %d of %d: %v", index, head.size, err)
+		for _, index := range []uint64{0, size / 2, size - 1} {
+			p, err := tlog.ProveRecord(int64(size), int64(index), head.tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tlog.CheckRecord(p, int64(size), root, int64(index), tlog.RecordHash(entries[index])); err != nil {
+				t.Fatalf("entry %d of %d: %v", index, size, err)
+			}
+		}
+		proof, err := l.Consistency(size, head.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest, err := tlog.TreeHash(int64(head.size), hashes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older, newer := chain.Checkpoint{Size: size, Root: chain.Hash(root)}, chain.Checkpoint{Size: head.size, Root: chain.Hash(newest)}
+		if err := chain.CheckConsistency(older, newer, proof); err != nil {
+			t.Fatalf("from %d to %d: %v", size, head.size, err)
 		}
 	}
 	return took
