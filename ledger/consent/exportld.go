@@ -287,15 +287,9 @@ func (g *graph) withdrawUnknown(m *MemberEntry) {
 		if pu := v.byPurpose[purpose]; known || pu == nil || !pu.AsksConsent() {
 			continue
 		}
+		// It is about the items that were taken back and no others, and so is withdrawn as a whole.
 		r := g.record(m, v, Decision{Purpose: purpose, Items: e.Items})
-		ev := g.event(r, m, "dpv:ConsentWithdrawn")
-		if len(e.Items) > 0 {
-			var gone []any
-			for _, it := range e.Items {
-				gone = append(gone, ref(r.node["@id"].(string)+"#data-"+it))
-			}
-			ev["dpv:hasPersonalData"] = gone
-		}
+		g.event(r, m, "dpv:ConsentWithdrawn")
 		g.list = append(g.list, r)
 	}
 }
