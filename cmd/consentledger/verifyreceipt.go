@@ -221,6 +221,7 @@ func (p *paper) print(t *terminal) error {
 
 // visible writes what cannot be seen by its number.
 func visible(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD") // a file's name has any bytes
 	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0 {
 		return s
 	}

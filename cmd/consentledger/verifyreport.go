@@ -165,7 +165,8 @@ func (r *result) print(t *terminal, asJSON bool) error {
 	if asJSON {
 		return printJSON(t.out, r)
 	}
-	p := func(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+	// A finding has in it what the log, a receipt or an export says: none of that is to write a line of its own.
+	p := func(format string, args ...any) { fmt.Fprintln(t.out, visible(fmt.Sprintf(format, args...))) }
 	p("ledger    %s", cmp.Or(r.Origin, "(not readable)"))
 	switch r.Via {
 	case viaServer:

@@ -98,7 +98,7 @@ func NewExportCheck(file []byte, origin string) (*ExportCheck, error) {
 	}
 	switch {
 	case x.Origin != origin:
-		return nil, fmt.Errorf("%w: it says %s, and the log is %s", ErrOtherLedger, x.Origin, origin)
+		return nil, fmt.Errorf("%w: it says %q, and the log is %s", ErrOtherLedger, x.Origin, origin)
 	case x.Completeness == nil:
 		return nil, fmt.Errorf("%w: it was asked for without complete=true", ErrNotComplete)
 	}
