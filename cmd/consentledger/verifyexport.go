@@ -44,7 +44,10 @@ func (r *result) findExport(name string, x *receipt.ExportCheck) error {
 		r.find(f)
 	}
 	if len(found) == 0 {
-		r.Checked = append(r.Checked, fmt.Sprintf("the export %s: it has all entries of its member's keys, as they are in the log, up to entry %d; %d more came since", name, x.Size, newer))
+		r.Checked = append(r.Checked, fmt.Sprintf("the export %s: it has all entries of its member's keys but for %d that had run out, as they are in the log, up to entry %d; %d more came since", name, x.Expired(), x.Size, newer))
+		if n := x.Expired(); n > 0 {
+			r.Unchecked = append(r.Unchecked, fmt.Sprintf("whether the %d entries that the export leaves out had run out: the ledger's word", n))
+		}
 		r.Unchecked = append(r.Unchecked, "whether the member has keys that the export does not name: the ledger's word")
 	}
 	r.finish()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"consentledger/crypto/seal"
+	"consentledger/ledger/chain"
 	"consentledger/ledger/receipt"
 )
 
@@ -58,5 +60,25 @@ func TestWhatAnExportSaysWritesNoLineOfTheReport(t *testing.T) {
 func TestAFileNameOfAnyBytesIsPrintedAsText(t *testing.T) {
 	if got := visible("a\x9b8m\u009b"); got != "a\uFFFD8m\\u009b" {
 		t.Errorf("printed as %q", got)
+	}
+}
+
+// A ledger can leave out what it says has run out, and nobody who has the log can tell.
+func TestWhatAnExportLeavesOutAsRunOutIsSaidToBeTheLedgersWord(t *testing.T) {
+	const unchecked = "unchecked whether the 3 entries that the export leaves out had run out: the ledger's word"
+	for expired, want := range map[int]bool{0: false, 3: true} {
+		x := exportSaying(t, "membership", expired, expired)
+		for n := range uint64(expired) {
+			tag := seal.TagOf([seal.KeySize]byte(bytes.Repeat([]byte{0x0a}, seal.KeySize)), n)
+			x.Entry(n, append(make([]byte, chain.HeaderSize), tag[:]...), chain.Hash{})
+		}
+		r := &result{Intact: true, Entries: 3}
+		x.Size = 3
+		if err := r.findExport("export.json", x); err != nil {
+			t.Fatal(err)
+		}
+		if got := reported(t, r); !r.Intact || strings.Contains(got, unchecked) != want {
+			t.Errorf("%d that had run out:\n%s", expired, got)
+		}
 	}
 }

@@ -112,14 +112,20 @@ func NewExportCheck(file []byte, origin string) (*ExportCheck, error) {
 	if len(c.entries) != len(x.Entries) {
 		return nil, fmt.Errorf("%w: it has an entry twice", ErrFile)
 	}
+	seen := map[[seal.KeySize]byte]bool{} // a key named again costs all its tags again
 	for i, k := range c.keys {
 		tagKey, err := hex.DecodeString(k.TagKey)
 		switch {
 		case err != nil || len(tagKey) != seal.KeySize:
 			return nil, fmt.Errorf("%w: completeness.keys[%d].tag_key is not 32 bytes in hex", ErrFile, i)
+		case seen[[seal.KeySize]byte(tagKey)]:
+			return nil, fmt.Errorf("%w: completeness.keys[%d].tag_key is that of another key, too", ErrFile, i)
+		case k.Expired > k.Entries:
+			return nil, fmt.Errorf("%w: completeness.keys[%d].expired is more than its entries", ErrFile, i)
 		case k.Entries > maxTags || len(c.tags)+int(k.Entries)+beyond > maxTags:
 			return nil, fmt.Errorf("%w: it has more than %d entries", ErrFile, maxTags)
 		}
+		seen[[seal.KeySize]byte(tagKey)] = true
 		for n := range k.Entries + beyond {
 			c.tags[seal.TagOf([seal.KeySize]byte(tagKey), n)] = numbered{i, n}
 		}
@@ -136,6 +142,15 @@ func (c *ExportCheck) Entry(index uint64, entry []byte, leaf chain.Hash) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.found[index] = hit{at, hex.EncodeToString(leaf[:])}
+}
+
+// Expired is how many entries the export leaves out because they have run out:
+// the log has them, and that nobody can open them any more is the ledger's word.
+func (c *ExportCheck) Expired() (n uint64) {
+	for _, k := range c.keys {
+		n += k.Expired
+	}
+	return n
 }
 
 // Findings are what does not fit once all entries of the log were taken, in
