@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -71,7 +72,18 @@ type Keys struct {
 	Log note.Verifier // of the ledger
 	// Witnesses are those that must have signed, by chain.ParseWitnessKey. A
 	// cosignature of nobody here is reported as unchecked.
+	// One that is given twice counts once.
 	Witnesses []note.Verifier
+}
+
+// once returns each of some verifiers once: of two alike package note takes neither.
+func once(all []note.Verifier) (out []note.Verifier) {
+	for _, w := range all {
+		if !slices.ContainsFunc(out, func(o note.Verifier) bool { return o.Name() == w.Name() && o.KeyHash() == w.KeyHash() }) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // check opens the entry, and returns its body.
@@ -114,7 +126,8 @@ func (d *Disclosure) checkProof(l *Logged, leaf chain.Hash, k Keys) (c Checked, 
 	if p.Index != l.Index {
 		return c, fmt.Errorf("%w: the proof is that of entry %d, and the file is about entry %d", ErrProof, p.Index, l.Index)
 	}
-	known := append([]note.Verifier{k.Log}, k.Witnesses...)
+	witnesses := once(k.Witnesses)
+	known := append([]note.Verifier{k.Log}, witnesses...)
 	head, err := p.Open(leaf, note.VerifierList(known...), l.Origin)
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrProof, err)
@@ -124,7 +137,7 @@ func (d *Disclosure) checkProof(l *Logged, leaf chain.Hash, k Keys) (c Checked, 
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrProof, err) // Open has just taken it
 	}
-	for _, w := range k.Witnesses {
+	for _, w := range witnesses {
 		at, err := signedBy(n, w)
 		if err != nil {
 			return c, err

@@ -165,6 +165,16 @@ func TestACosignatureIsToldWithItsTimeOnceItsKeyIsGiven(t *testing.T) {
 	}
 }
 
+func TestAWitnessWhoseKeyIsGivenTwiceCountsOnce(t *testing.T) {
+	v := load(t)
+	k := v.keys(t, false, true)
+	k.Witnesses = append(k.Witnesses, v.keys(t, false, true).Witnesses...)
+	_, c, err := Open(v.file(t, "good-0"), k)
+	if err != nil || len(c.Cosigned) != 1 || len(c.Unchecked) != 0 {
+		t.Errorf("%v %+v", err, c)
+	}
+}
+
 func TestNoByteOfAReceiptCanBeChangedPutInOrTakenOut(t *testing.T) {
 	v := load(t)
 	for name, witness := range map[string]bool{"good-0": false, "good-1": true} {
