@@ -151,6 +151,15 @@ func OpenCertificate(file []byte, k Keys) (*Certificate, Checked, error) {
 	return &c, checked, nil
 }
 
+func (c *Certificate) utc() {
+	c.RecordedAt, c.IssuedAt = c.RecordedAt.UTC(), c.IssuedAt.UTC().Truncate(time.Second)
+	for i := range c.Kept {
+		if at := c.Kept[i].Until; at != nil {
+			*at = at.UTC().Truncate(time.Millisecond)
+		}
+	}
+}
+
 // form looks at what no entry bears out.
 func (c *Certificate) form() error {
 	not := func(field, want string) error { return fmt.Errorf("%w: the field %s is not %s", ErrFile, field, want) }

@@ -68,8 +68,41 @@ func textOf(line string, v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// A form is what a file has in it.
+type form interface {
+	utc() // writes its times as they are written when it is made
+}
+
+// isNumber says whether every reader of JSON takes a number as it is and writes it so again: as RFC 8785
+// writes it, section 3.2.2.3, which encoding/json does but for a zero below zero.
+func isNumber(s json.Number) bool {
+	f, err := s.Float64()
+	if err != nil {
+		return false
+	}
+	b, err := json.Marshal(f)
+	return err == nil && string(b) == string(s) && s != "-0"
+}
+
+func numbers(text string) error {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	for {
+		switch t, err := dec.Token(); n := t.(type) {
+		case json.Number:
+			if !isNumber(n) {
+				return fmt.Errorf("%w: its JSON has a number that is not written in the one way allowed", ErrFile)
+			}
+		case nil:
+			if err != nil {
+				return nil // the end: that it is JSON was seen before
+			}
+		}
+	}
+}
+
 // open reads what sign wrote, and nothing else.
-func open(line string, file []byte, v note.Verifier, into any) error {
+func open(line string, file []byte, v note.Verifier, into form) error {
 	if len(file) > maxFileBytes {
 		return fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrFile, len(file), maxFileBytes)
 	}
@@ -88,6 +121,10 @@ func open(line string, file []byte, v note.Verifier, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return fmt.Errorf("%w: its JSON cannot be read: %w", ErrFile, err)
 	}
+	if err := numbers(text[len(line)+1:]); err != nil {
+		return err
+	}
+	into.utc()
 	again, err := textOf(line, into)
 	if err != nil || string(again) != text {
 		return fmt.Errorf("%w: its JSON is not written in the one way allowed", ErrFile)

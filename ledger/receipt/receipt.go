@@ -63,6 +63,10 @@ func Make(e Entry, f Facts, s note.Signer) (*Receipt, []byte, error) {
 	return r, file, nil
 }
 
+func (r *Receipt) utc() {
+	r.RecordedAt, r.IssuedAt = r.RecordedAt.UTC(), r.IssuedAt.UTC().Truncate(time.Second)
+}
+
 // Open checks a receipt and returns it. Every error says what does not fit, and
 // wraps one of this package's; nothing of the receipt is to be believed then.
 func Open(file []byte, k Keys) (*Receipt, Checked, error) {
@@ -75,7 +79,7 @@ func Open(file []byte, k Keys) (*Receipt, Checked, error) {
 		return nil, Checked{}, err
 	}
 	event, err := consent.DecodeEvent(body)
-	if err != nil {
+	if err != nil || event.Kind == consent.KindOperator || event.Kind == consent.KindSignIn || event.Name != "" || event.SignIn != nil {
 		return nil, Checked{}, fmt.Errorf("%w: what is in it is no event of a member", ErrContent)
 	}
 	// Both are written by the same rules; a time may be held in two ways.
