@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"consentledger/ledger/chain"
 	"consentledger/ledger/receipt"
@@ -14,7 +13,7 @@ func (c *verifyCmd) export(o *chain.VerifyOptions) (*receipt.ExportCheck, error)
 	if c.Export == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(c.Export)
+	b, err := readUpTo(c.Export, receipt.MaxExportBytes)
 	if err != nil {
 		return nil, fmt.Errorf("--export: %w", err)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,5 +82,25 @@ func TestWhatAnExportLeavesOutAsRunOutIsSaidToBeTheLedgersWord(t *testing.T) {
 		if got := reported(t, r); !r.Intact || strings.Contains(got, unchecked) != want {
 			t.Errorf("%d that had run out:\n%s", expired, got)
 		}
+	}
+}
+
+func TestAFileWithoutAnEndIsNotReadIntoMemory(t *testing.T) {
+	endless := filepath.Join(t.TempDir(), "receipt.txt")
+	if err := os.WriteFile(endless, []byte("consentledger/receipt/v1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(endless, 1<<40); err != nil { // a hole: it takes no room on the disk
+		t.Skip(err)
+	}
+	const key = "ledger.example/consent+24389b90+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
+	for _, flag := range []string{"--receipt", "--certificate"} {
+		var out, stderr bytes.Buffer
+		if code := run([]string{"verify", flag, endless, "--key", key}, &out, &stderr); code != exitCould || !strings.Contains(stderr.String(), "has more than 4194304 bytes") {
+			t.Errorf("%s: %d %s%s", flag, code, &out, &stderr)
+		}
+	}
+	if b, err := readUpTo(endless, 1<<20); err == nil || len(b) > 1<<20+1 {
+		t.Errorf("%d bytes were read: %v", len(b), err)
 	}
 }

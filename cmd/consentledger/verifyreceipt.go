@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -114,20 +115,34 @@ func (c *verifyCmd) receipts(o chain.VerifyOptions) ([]*paper, error) {
 	}
 	var papers []*paper
 	for _, name := range c.Receipt {
-		b, err := os.ReadFile(name)
+		b, err := readUpTo(name, receipt.MaxFileBytes)
 		if err != nil {
 			return nil, fmt.Errorf("--receipt: %w", err)
 		}
 		papers = append(papers, verifyReceipt(name, b, k, member))
 	}
 	for _, name := range c.Certificate {
-		b, err := os.ReadFile(name)
+		b, err := readUpTo(name, receipt.MaxFileBytes)
 		if err != nil {
 			return nil, fmt.Errorf("--certificate: %w", err)
 		}
 		papers = append(papers, verifyCertificate(name, b, k, member))
 	}
 	return papers, nil
+}
+
+// readUpTo reads a file that somebody may have sent to fill this machine's memory.
+func readUpTo(name string, most int) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read-only: nothing can be lost
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(b) > most {
+		err = fmt.Errorf("%s has more than %d bytes, which no such file has: look whether it is the one that was meant", name, most)
+	}
+	return b, err
 }
 
 func verifyReceipt(name string, file []byte, k receipt.Keys, member string) *paper {

@@ -33,9 +33,11 @@ const (
 	// leaving out numbers must leave out that many.
 	beyond = 1024
 	// maxTags bounds the memory: some 100 bytes each.
-	maxTags        = 4 << 20
-	maxExportBytes = 256 << 20
+	maxTags = 4 << 20
 )
+
+// MaxExportBytes bounds what is read as an export.
+const MaxExportBytes = 256 << 20
 
 // An ExportCheck compares an export that was asked for with complete=true with
 // the log: that it has every entry of the keys that it names, as the log has
@@ -78,8 +80,8 @@ func (*ExportCheck) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[export
 // NewExportCheck reads an export of the ledger of an origin. Its errors wrap
 // ErrFile, ErrOtherLedger or ErrNotComplete.
 func NewExportCheck(file []byte, origin string) (*ExportCheck, error) {
-	if len(file) > maxExportBytes {
-		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrFile, len(file), maxExportBytes)
+	if len(file) > MaxExportBytes {
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrFile, len(file), MaxExportBytes)
 	}
 	var x struct {
 		Origin  string `json:"origin"`

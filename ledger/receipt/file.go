@@ -33,9 +33,9 @@ var (
 	ErrCosignature = errors.New("not cosigned by the witness")
 )
 
-// maxFileBytes bounds what is read as a file. The largest that is made is that
+// MaxFileBytes bounds what is read as a file. The largest that is made is that
 // of an entry of 63,637 bytes with all that it says and a policy's texts.
-const maxFileBytes = 4 << 20
+const MaxFileBytes = 4 << 20
 
 // receiptLine is the first line of a receipt. By it no kind of file is taken
 // for another, nor for a checkpoint, whose second line is a number.
@@ -103,8 +103,8 @@ func numbers(text string) error {
 
 // open reads what sign wrote, and nothing else.
 func open(line string, file []byte, v note.Verifier, into form) error {
-	if len(file) > maxFileBytes {
-		return fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrFile, len(file), maxFileBytes)
+	if len(file) > MaxFileBytes {
+		return fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrFile, len(file), MaxFileBytes)
 	}
 	text, err := chain.OpenNote(file, v)
 	switch first, _, _ := bytes.Cut(file, []byte("\n")); {
