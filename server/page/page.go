@@ -157,10 +157,15 @@ func (p *printer) text(field string, value any) string {
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case string:
-		return p.name(field, v)
+		return turned.Replace(p.name(field, v))
 	}
 	return ""
 }
+
+// turned writes by its number what turns round the order in which letters are
+// shown: with it a value reads as another, and so does what stands after it.
+var turned = strings.NewReplacer("\u202a", `\u202a`, "\u202b", `\u202b`, "\u202c", `\u202c`, "\u202d", `\u202d`, "\u202e", `\u202e`,
+	"\u2066", `\u2066`, "\u2067", `\u2067`, "\u2068", `\u2068`, "\u2069", `\u2069`)
 
 // nested is a decision, a change or what shows a guardian's consent, on one line.
 func (p *printer) nested(field string, v map[string]any) string {
@@ -171,7 +176,7 @@ func (p *printer) nested(field string, v map[string]any) string {
 		if !ok {
 			continue
 		}
-		text := p.text(name, value)
+		text := strings.ReplaceAll(p.text(name, value), "\n", " ↵ ") // a line is one decision or change, and no value makes one
 		if field == "decisions" && (name == "purpose" || name == "decision") {
 			parts = append(parts, text)
 			continue

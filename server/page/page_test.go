@@ -173,6 +173,25 @@ func TestNothingThatStandsInAnEntryIsMarkupOnThePage(t *testing.T) {
 	}
 }
 
+func TestNoValueMakesALineOrTurnsLettersRoundOnThePage(t *testing.T) {
+	r, file, _ := opened(t, "good-0")
+	old, plain := "a\nItem: phone · New: b", "it was asked for\nin writing"
+	r.Event.Changes = []consent.ChangeView{{Item: "email", Old: &old}}
+	r.Event.Reason = plain
+	r.Event.Method = "by \u202eliam\u202c and \u2067mail"
+	page, err := Receipt(r, file, shout{}, English)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := string(page)
+	if !strings.Contains(s, plain) || !strings.Contains(s, "a ↵ Item: phone") {
+		t.Error("control: what was put in is not on the page")
+	}
+	if strings.Contains(s, "a\nItem: phone") || strings.ContainsAny(s, "\u202e\u202c\u2067") || !strings.Contains(s, `by \u202eliam`) {
+		t.Error("a value of an entry made a line of its own, or turned what stands after it")
+	}
+}
+
 func TestEveryFieldOfAnEventHasAHeadingInBothLanguages(t *testing.T) {
 	seen := 0
 	var walk func(typ reflect.Type)
