@@ -1,12 +1,14 @@
 package receipt
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"consentledger/crypto/seal"
@@ -98,6 +100,9 @@ func NewExportCheck(file []byte, origin string) (*ExportCheck, error) {
 	if err := json.Unmarshal(file, &x); err != nil || x.Member == "" {
 		return nil, fmt.Errorf("%w: it is not the JSON of an export", ErrFile)
 	}
+	if !membersOnce(file) {
+		return nil, fmt.Errorf("%w: it has a member twice, so that other programs read another export in it", ErrFile)
+	}
 	switch {
 	case x.Origin != origin:
 		return nil, fmt.Errorf("%w: it says %q, and the log is %s", ErrOtherLedger, x.Origin, origin)
@@ -133,6 +138,27 @@ func NewExportCheck(file []byte, origin string) (*ExportCheck, error) {
 		}
 	}
 	return c, nil
+}
+
+// membersOnce says whether the object of an export has each member once. To
+// encoding/json a name in other letters is the same, to others it is not.
+func membersOnce(file []byte) bool {
+	dec := json.NewDecoder(bytes.NewReader(file))
+	if _, err := dec.Token(); err != nil {
+		return false
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		name, ok := t.(string)
+		name = strings.ToLower(strings.ToUpper(name))
+		var value json.RawMessage
+		if err != nil || !ok || seen[name] || dec.Decode(&value) != nil {
+			return false
+		}
+		seen[name] = true
+	}
+	return true
 }
 
 // Entry takes an entry of the log. It is what chain.VerifyOptions' Each is for.

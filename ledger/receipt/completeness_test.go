@@ -28,3 +28,12 @@ func TestAnExportWhoseCountsCannotBeIsNoExport(t *testing.T) {
 		}
 	}
 }
+
+func TestAnExportThatOthersReadDifferentlyIsNoExport(t *testing.T) {
+	for more, bad := range map[string]bool{``: false, `,"other":1`: false, `,"entries":[]`: true, `,"Entries":[]`: true, `,"entrieſ":[]`: true, `,"member":"x"`: true} {
+		file := `{"origin":"o","member":"m","entries":[{"index":1,"leaf_hash":"00"}],"completeness":{"size":0,"keys":[]}` + more + `}`
+		if _, err := NewExportCheck([]byte(file), "o"); errors.Is(err, ErrFile) != bad || !bad && err != nil {
+			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
