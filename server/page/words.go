@@ -16,8 +16,8 @@ var words = map[string]word{
 	"content":     {"What the entry says", "기록의 내용"},
 	"check_title": {"Which entry it is", "어느 기록인지"},
 	"check": {
-		"To check: save the file, and run `consentledger verify --receipt FILE --key VKEY` with the ledger's public key from where it was published. No connection is needed, and the ledger need not exist any more. The digest of the file must be the one above.",
-		"확인하려면 파일을 저장하고, 공개된 곳에서 얻은 원장의 공개 키로 `consentledger verify --receipt FILE --key VKEY`를 실행하십시오. 인터넷 연결이 필요 없으며, 원장이 더 없어도 됩니다. 파일의 해시값은 위와 같아야 합니다.",
+		"To check: save the file, and run consentledger verify --receipt FILE --key VKEY with the ledger's public key from where it was published. No connection is needed, and the ledger need not exist any more. The digest of the file must be the one above.",
+		"확인하려면 파일을 저장하고, 공개된 곳에서 얻은 원장의 공개 키로 consentledger verify --receipt FILE --key VKEY 명령을 실행하십시오. 인터넷 연결이 필요 없으며, 원장이 더 없어도 됩니다. 파일의 해시값은 위와 같아야 합니다.",
 	},
 	"digest":      {"Digest of the file (SHA-256), also in the code beside:", "파일의 해시값(SHA-256). 옆의 코드에도 들어 있습니다:"},
 	"save":        {"Save the file of this receipt", "이 영수증의 파일 저장"},
